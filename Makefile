@@ -1,0 +1,52 @@
+# The commands of the project. `make demo` and `make test` are all that a fresh clone needs.
+
+# The first Python that is new enough; PYTHON=... chooses another.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+	if command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
+	then echo $$p; break; fi; done)
+VENV ?= .venv
+PY := $(VENV)/bin/python
+COMPILED := $(shell find src -name '*.pxd' -o -name '*.pyx' 2>/dev/null)
+COMPILED_PY := $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
+
+.PHONY: help build demo test lint test-all clean
+
+help:
+	@echo "make demo         start a server, talk to it directly and through a proxy, print an account"
+	@echo "make test         linters, types and tests, compiled and uncompiled"
+	@echo "make test-all     the tests on every CPython from 3.11 on that is found"
+
+build: $(VENV)/.built
+
+$(VENV)/.created:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later was found: set PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(PY) -m pip install --quiet --upgrade pip
+	@touch $@
+
+$(VENV)/.built: $(VENV)/.created pyproject.toml setup.py $(COMPILED) $(COMPILED_PY)
+	$(PY) -m pip install --quiet --editable .
+	@touch $@
+
+$(VENV)/.test: $(VENV)/.built
+	$(PY) -m pip install --quiet --editable '.[speedups,test]'
+	@touch $@
+
+demo: $(VENV)/.built
+	$(VENV)/bin/tidegate demo
+
+lint: $(VENV)/.test
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+test: lint
+	$(PY) -m pytest
+	TIDEGATE_NO_EXTENSIONS=1 $(PY) -m pytest
+
+test-all:
+	PYTHON="$(PYTHON)" sh tests/test_all.sh
+
+clean:
+	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find src -name '*.so' -delete

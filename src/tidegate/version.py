@@ -1,0 +1,3 @@
+"""The version of tidegate."""
+
+version = "0.1.0"
