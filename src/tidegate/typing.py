@@ -1,0 +1,61 @@
+"""The types that the public functions take and give."""
+
+from __future__ import annotations
+
+import http
+import logging
+import os
+import typing as t
+from collections.abc import Sequence
+
+__all__ = [
+    "BytesLike",
+    "Data",
+    "DataLike",
+    "ExtensionName",
+    "ExtensionParameter",
+    "LoggerLike",
+    "Origin",
+    "PathLike",
+    "StatusLike",
+    "Subprotocol",
+]
+
+Data = str | bytes
+"""What a message holds when it is received: ``str`` for text, ``bytes`` for binary."""
+
+BytesLike = bytes | bytearray | memoryview
+"""Anything that holds the bytes of a binary message to send."""
+
+DataLike = str | bytes | bytearray | memoryview
+"""Anything that can be sent as a message."""
+
+LoggerLike = logging.Logger | logging.LoggerAdapter[t.Any]
+"""A logger, or an adapter that adds context to one."""
+
+PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+"""The path of a Unix socket."""
+
+StatusLike = http.HTTPStatus | int
+"""An HTTP status code."""
+
+Origin = t.NewType("Origin", str)
+"""The value of an ``Origin`` header."""
+
+Subprotocol = t.NewType("Subprotocol", str)
+"""One name in a ``Sec-WebSocket-Protocol`` header."""
+
+ExtensionName = t.NewType("ExtensionName", str)
+"""The name of an extension in a ``Sec-WebSocket-Extensions`` header."""
+
+ExtensionParameter = tuple[str, str | None]
+"""The name and the value, if it has one, of a parameter of an extension."""
+
+ExtensionHeader = tuple[ExtensionName, Sequence[ExtensionParameter]]
+"""One extension with its parameters, as in a ``Sec-WebSocket-Extensions`` header."""
+
+ConnectionOption = t.NewType("ConnectionOption", str)
+"""One option in a ``Connection`` header."""
+
+UpgradeProtocol = t.NewType("UpgradeProtocol", str)
+"""One protocol in an ``Upgrade`` header."""

@@ -1,0 +1,69 @@
+"""Small things that both sides of a connection need."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import typing as t
+
+from .typing import BytesLike
+
+if t.TYPE_CHECKING:
+    import socket
+
+__all__ = ["accept_key", "apply_mask", "generate_key", "get_socket_name"]
+
+# RFC 6455 section 1.3
+GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+
+def generate_key() -> str:
+    """Give a new value for the ``Sec-WebSocket-Key`` header (RFC 6455 section 4.1)."""
+    return base64.b64encode(os.urandom(16)).decode()
+
+
+def accept_key(key: str) -> str:
+    """Give the ``Sec-WebSocket-Accept`` header that answers a ``Sec-WebSocket-Key`` header.
+
+    Arguments:
+        key: the value of the ``Sec-WebSocket-Key`` header.
+
+    See RFC 6455 section 4.2.2.
+    """
+    digest = hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest()
+    return base64.b64encode(digest).decode()
+
+
+def apply_mask(data: BytesLike, mask: bytes | bytearray) -> bytes:
+    """Mask the payload of a frame, or undo it (RFC 6455 section 5.3).
+
+    Arguments:
+        data: the payload.
+        mask: the masking key, 4 bytes.
+
+    Raises:
+        ValueError: if ``mask`` doesn't have 4 bytes.
+    """
+    if len(mask) != 4:
+        raise ValueError("mask must contain 4 bytes")
+    length = len(data)
+    whole = bytes(mask) * (length // 4) + bytes(mask)[: length % 4]
+    masked = int.from_bytes(data, "little") ^ int.from_bytes(whole, "little")
+    return masked.to_bytes(length, "little")
+
+
+def get_socket_name(sock: socket.socket) -> str:
+    """Give the address that a socket is bound to, for people to read."""
+    import socket as sockets
+
+    name = sock.getsockname()
+    if sock.family == sockets.AF_INET:
+        return f"{name[0]}:{name[1]}"
+    if sock.family == sockets.AF_INET6:
+        return f"[{name[0]}]:{name[1]}"
+    if isinstance(name, (bytes, str)):
+        # An abstract socket's name is bytes that begin with NUL.
+        text = os.fsdecode(name) if isinstance(name, bytes) else name
+        return f"@{text[1:]}" if text.startswith("\0") else text
+    return str(name)
