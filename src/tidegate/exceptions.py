@@ -17,7 +17,7 @@
     │   ├── ProxyError
     │   │   ├── InvalidProxyMessage
     │   │   └── InvalidProxyStatus
-    │   ├── InvalidMessage
+    │   ├── InvalidMessage                  (also a ValueError)
     │   ├── InvalidMethod
     │   ├── InvalidProtocol
     │   ├── InvalidStatus
@@ -236,7 +236,7 @@ class InvalidProxyStatus(ProxyError):
         return f"proxy rejected connection: HTTP {self.response.status_code:d}"
 
 
-class InvalidMessage(InvalidHandshake):
+class InvalidMessage(InvalidHandshake, ValueError):
     """A handshake request or response is malformed, or didn't come whole."""
 
 

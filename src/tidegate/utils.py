@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
 import os
 import typing as t
@@ -20,7 +20,7 @@ GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 def generate_key() -> str:
     """Give a new value for the ``Sec-WebSocket-Key`` header (RFC 6455 section 4.1)."""
-    return base64.b64encode(os.urandom(16)).decode()
+    return binascii.b2a_base64(os.urandom(16), newline=False).decode()
 
 
 def accept_key(key: str) -> str:
@@ -32,7 +32,7 @@ def accept_key(key: str) -> str:
     See RFC 6455 section 4.2.2.
     """
     digest = hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest()
-    return base64.b64encode(digest).decode()
+    return binascii.b2a_base64(digest, newline=False).decode()
 
 
 def apply_mask(data: BytesLike, mask: bytes | bytearray) -> bytes:

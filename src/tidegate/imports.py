@@ -1,0 +1,72 @@
+"""Names that are imported when they are first used.
+
+A program pays for the import of what it uses only: ``import tidegate`` loads neither asyncio nor
+the threads' side.
+"""
+
+from __future__ import annotations
+
+import importlib
+import typing as t
+import warnings
+from collections.abc import Iterable
+
+__all__ = ["lazy_import"]
+
+
+def import_name(name: str, source: str, namespace: dict[str, t.Any]) -> t.Any:
+    """Give the object that ``from source import name`` gives in a module.
+
+    Arguments:
+        name: the name of the object.
+        source: the module, relative (``.frames``) or absolute.
+        namespace: the globals of the module that imports.
+    """
+    module = importlib.import_module(source, namespace["__name__"])
+    return getattr(module, name)
+
+
+def lazy_import(
+    namespace: dict[str, t.Any],
+    aliases: dict[str, str] | None = None,
+    deprecated_aliases: dict[str, str] | None = None,
+) -> None:
+    """Make names available in a package or module, without importing them now (PEP 562).
+
+    Arguments:
+        namespace: the ``globals()`` of the package or module.
+        aliases: for each name the module that has it, relative to ``namespace``.
+        deprecated_aliases: the same for names whose use warns with DeprecationWarning.
+
+    Raises:
+        ValueError: if a name is given twice, or ``namespace`` has it or has been through this.
+    """
+    current = dict(aliases or ())
+    deprecated = dict(deprecated_aliases or ())
+    for taken in (
+        current.keys() & namespace.keys(),
+        deprecated.keys() & namespace.keys(),
+        current.keys() & deprecated.keys(),
+        namespace.keys() & {"__getattr__", "__dir__"},
+    ):
+        if taken:
+            raise ValueError(f"there already: {', '.join(sorted(taken))}")
+    package = namespace["__name__"]
+
+    def __getattr__(name: str) -> t.Any:
+        source = current.get(name)
+        if source is not None:
+            # The next time it is found where any other name is.
+            value = namespace[name] = import_name(name, source, namespace)
+            return value
+        source = deprecated.get(name)
+        if source is not None:
+            warnings.warn(f"{package}.{name} is deprecated", DeprecationWarning, stacklevel=2)
+            return import_name(name, source, namespace)
+        raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
+
+    def __dir__() -> Iterable[str]:
+        return sorted({*namespace, *current, *deprecated})
+
+    namespace["__getattr__"] = __getattr__
+    namespace["__dir__"] = __dir__

@@ -1,0 +1,151 @@
+"""WebSocket URIs (RFC 6455 section 3)."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import re
+import urllib.parse
+
+from .exceptions import InvalidURI
+
+__all__ = ["WebSocketURI", "parse_uri"]
+
+# RFC 3986 section 2.2; "%" is there because what is quoted already must stay so.
+DELIMS = ":/?#[]@!$&'()*+,;=%"
+
+_has_controls = re.compile(r"[\x00-\x1f\x7f]").search
+# RFC 3986 section 3.2.2
+_is_valid_name = re.compile(r"[-.~_0-9A-Za-z!$&'()*+,;=%]+").fullmatch
+_is_ascii_and_no_space = re.compile(r"[\x21-\x7e]*").fullmatch
+
+
+@dataclasses.dataclass
+class WebSocketURI:
+    """The parts of a WebSocket URI.
+
+    Attributes:
+        secure: whether it is ``wss``, so that the connection uses TLS.
+        host: the name of the host, in lower case and ASCII (RFC 3490), or its address.
+        port: the port; 80 or, if secure, 443 unless the URI says otherwise.
+        path: the path, maybe empty.
+        query: the query, without question mark, maybe empty.
+        username: the user name, unquoted, if the URI has user information.
+        password: the password, unquoted, if the URI has user information.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    path: str
+    query: str
+    username: str | None = None
+    password: str | None = None
+
+    @property
+    def resource_name(self) -> str:
+        """What a request for this asks for (RFC 6455 section 3): path and query."""
+        path = self.path or "/"
+        return f"{path}?{self.query}" if self.query else path
+
+    @property
+    def user_info(self) -> tuple[str, str] | None:
+        """User name and password, None if the URI has none."""
+        if self.username is None or self.password is None:
+            return None
+        return self.username, self.password
+
+
+def parse_uri(uri: str) -> WebSocketURI:
+    """Parse a WebSocket URI.
+
+    Characters outside ASCII are encoded as RFC 3987 says, spaces in path and query as ``%20``.
+
+    Arguments:
+        uri: the URI.
+
+    Raises:
+        InvalidURI: if it isn't a valid WebSocket URI; it is a ValueError.
+
+    See RFC 6455 section 3, RFC 3986.
+    """
+    if not isinstance(uri, str):
+        raise TypeError(f"uri must be a str, not {type(uri).__name__}")
+    # urllib takes some of them away without a word.
+    if _has_controls(uri):
+        raise InvalidURI(uri, "control characters aren't allowed")
+    try:
+        parsed = urllib.parse.urlsplit(uri)
+    except ValueError:
+        # Its messages quote user information.
+        raise InvalidURI(uri, "its host or user information is malformed") from None
+    try:
+        port = parsed.port
+    except ValueError:
+        raise InvalidURI(uri, "port isn't a number from 1 to 65535") from None
+
+    if parsed.scheme not in ("ws", "wss"):
+        raise InvalidURI(uri, "scheme isn't ws or wss")
+    if not parsed.hostname:
+        raise InvalidURI(uri, "hostname isn't provided")
+    if parsed.fragment:
+        raise InvalidURI(uri, "fragment identifier is meaningless")
+    secure = parsed.scheme == "wss"
+    if port is None:
+        port = 443 if secure else 80
+    elif port == 0:
+        raise InvalidURI(uri, "port isn't a number from 1 to 65535")
+    if "[" in parsed.netloc.rpartition("@")[2]:
+        host = _parse_ipv6(uri, parsed.hostname)
+    else:
+        host = _parse_name(uri, parsed.hostname)
+
+    username = password = None
+    if parsed.username is not None:
+        if parsed.password is None:
+            raise InvalidURI(uri, "username provided without password")
+        username, password = _unquote(uri, parsed.username), _unquote(uri, parsed.password)
+    path, query = _quote(uri, parsed.path), _quote(uri, parsed.query)
+    return WebSocketURI(secure, host, port, path, query, username, password)
+
+
+def _unquote(uri: str, text: str) -> str:
+    try:
+        unquoted = urllib.parse.unquote(text, errors="strict")
+        unquoted.encode()
+    except UnicodeError:
+        raise InvalidURI(uri, "user information isn't UTF-8") from None
+    return unquoted
+
+
+def _quote(uri: str, text: str) -> str:
+    if _is_ascii_and_no_space(text):
+        return text
+    try:
+        return urllib.parse.quote(text, safe=DELIMS)
+    except UnicodeEncodeError:
+        raise InvalidURI(uri, "it has characters that UTF-8 has no bytes for") from None
+
+
+def _parse_ipv6(uri: str, host: str) -> str:
+    # RFC 6874 section 2: the "%" before the name of the interface is itself quoted.
+    host = host.replace("%25", "%", 1)
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        raise InvalidURI(uri, "what is in brackets isn't an IPv6 address") from None
+    return host
+
+
+def _parse_name(uri: str, host: str) -> str:
+    # A longer name than DNS has cannot be found, and the codec's work is quadratic.
+    if len(host) > 255:
+        raise InvalidURI(uri, "hostname is too long")
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode()
+        except UnicodeError:
+            raise InvalidURI(uri, "hostname isn't a valid international name") from None
+    if _is_valid_name(host) is None:
+        raise InvalidURI(uri, "hostname has characters that aren't allowed")
+    return host
