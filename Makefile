@@ -9,12 +9,13 @@ PY := $(VENV)/bin/python
 COMPILED := $(shell find src -name '*.pxd' -o -name '*.pyx' 2>/dev/null)
 COMPILED_PY := $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
 
-.PHONY: help build demo test lint test-all clean
+.PHONY: help build demo test lint test-all bench clean
 
 help:
 	@echo "make demo         start a server, talk to it directly and through a proxy, print an account"
 	@echo "make test         linters, types and tests, compiled and uncompiled"
 	@echo "make test-all     the tests on every CPython from 3.11 on that is found"
+	@echo "make bench        measure against other libraries; QUICK=1, ONLY=..., PROGRAMS=... for less"
 
 build: $(VENV)/.built
 
@@ -46,6 +47,20 @@ test: lint
 
 test-all:
 	PYTHON="$(PYTHON)" sh tests/test_all.sh
+
+# The peers of the benchmark have an environment of their own.
+BENCH := benchmarks/build/venv
+
+$(BENCH)/.built: pyproject.toml setup.py benchmarks/requirements.txt $(COMPILED) $(COMPILED_PY)
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later was found: set PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(BENCH)
+	$(BENCH)/bin/python -m pip install --quiet --upgrade pip
+	$(BENCH)/bin/python -m pip install --quiet --requirement benchmarks/requirements.txt --editable '.[speedups]'
+	@touch $@
+
+bench: $(BENCH)/.built
+	$(MAKE) --quiet --directory benchmarks/c
+	$(BENCH)/bin/python -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(PROGRAMS),--programs "$(PROGRAMS)") $(if $(QUICK),--quick)
 
 clean:
 	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,99 @@
+"""What the clients of the benchmark share: arguments, the measured time, and the figures.
+
+Two things are measured, against the server in C:
+
+- ``roundtrip``: one message is sent, and its echo awaited, again and again;
+- ``upload``: binary messages are sent to a server that drops them; after each ``UPLOAD_TURN`` of
+  them a text message asks whether all came.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from ..servers.common import loop_factory
+
+UPLOAD_TURN = 16
+
+
+@dataclass
+class Task:
+    url: str
+    operation: str
+    size: int
+    warmup: float
+    duration: float
+    started: float = 0.0
+    cpu_started: float = 0.0
+    messages: int = 0
+    latencies: list[float] = field(default_factory=list)
+
+    @property
+    def payload(self) -> str | bytes:
+        return "x" * self.size if self.operation == "roundtrip" else bytes(self.size)
+
+    def begin(self) -> None:
+        """Start to warm up."""
+        self.started = time.perf_counter()
+        self.cpu_started = 0.0
+
+    def count(self, sent_at: float, messages: int = 1) -> bool:
+        """Note that an answer came; give whether to go on."""
+        now = time.perf_counter()
+        if not self.cpu_started:
+            if now - self.started >= self.warmup:
+                self.started = now
+                self.cpu_started = time.process_time()
+            return True
+        self.messages += messages
+        self.latencies.append(now - sent_at)
+        return now - self.started < self.duration
+
+    def print_figures(self) -> None:
+        seconds = time.perf_counter() - self.started
+        cpu = time.process_time() - self.cpu_started
+        self.latencies.sort()
+        count = len(self.latencies)
+        figures = {
+            "connections": 1,
+            "seconds": seconds,
+            "messages": self.messages,
+            "message_bytes": self.messages * self.size,
+            "client_cpu": cpu,
+            "latency": {
+                "count": count,
+                "p50": self.latencies[count // 2] * 1e9,
+                "p99": self.latencies[count * 99 // 100] * 1e9,
+                "p999": self.latencies[count * 999 // 1000] * 1e9,
+                "max": self.latencies[-1] * 1e9,
+            },
+        }
+        print(json.dumps(figures))
+
+
+def run(work: Callable[[Task], Awaitable[None]]) -> None:
+    """Run ``work`` with the task of the command line and print what it took."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("url")
+    parser.add_argument("--operation", choices=("roundtrip", "upload"), default="roundtrip")
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--warmup", type=float, default=0.3)
+    parser.add_argument("--duration", type=float, default=1.0)
+    parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
+    arguments = parser.parse_args()
+    loop = loop_factory(arguments.loop)
+    del arguments.loop
+    task = Task(**vars(arguments))
+    if task.operation == "upload":
+        task.url += "sink"
+
+    async def main() -> None:
+        await work(task)
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        runner.run(main())

@@ -1,0 +1,94 @@
+"""The goals that tidegate set itself, and whether a run reached them."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .programs import AIOHTTP, HERE, PICOWS_CORE, TIDEGATE, WEBSOCKETS
+from .results import (
+    Results,
+    compression_ratio,
+    cpu_per_operation,
+    resident_idle,
+    resident_used,
+)
+from .run import Figures
+
+
+@dataclass(frozen=True)
+class Goal:
+    """``metric`` of tidegate times ``factor`` is at most that of the peer."""
+
+    scenario: str
+    what: str
+    peer: str
+    factor: float
+    metric: Callable[[Figures], float] = cpu_per_operation
+
+    @property
+    def key(self) -> str:
+        return f"{self.scenario}/{self.metric.__name__}/{self.peer}"
+
+    def reached(self, results: Results) -> float | None:
+        """Give how many times less than the peer tidegate takes; None when it wasn't measured."""
+        ours = results.value(self.scenario, TIDEGATE, self.metric)
+        theirs = results.value(self.scenario, self.peer, self.metric)
+        if ours is None or theirs is None:
+            return None
+        return theirs / ours if ours > 0 else float("inf")
+
+
+SMALL = "CPU per message, 1 connection, 64 × 32 B"
+MEDIUM = "CPU per message, 50 connections, 8 × 256 B"
+MANY = "CPU per message, 50 connections, one 32 B message each"
+LARGE = "CPU per message, 4 connections, 4 × 64 KiB"
+JSON = "CPU per message, 2 KB of JSON, compressed"
+
+GOALS = [
+    Goal("echo-small", f"{SMALL} of text", WEBSOCKETS, 20),
+    Goal("echo-small", f"{SMALL} of text", PICOWS_CORE, 6),
+    Goal("echo-small-binary", f"{SMALL} of binary", WEBSOCKETS, 20),
+    Goal("echo-small-binary", f"{SMALL} of binary", PICOWS_CORE, 6),
+    Goal("echo-medium", MEDIUM, WEBSOCKETS, 12),
+    Goal("echo-medium", MEDIUM, PICOWS_CORE, 4),
+    Goal("echo-many", MANY, PICOWS_CORE, 1),
+    Goal("echo-many", MANY, WEBSOCKETS, 3),
+    Goal("echo-large", LARGE, PICOWS_CORE, 1),
+    Goal("echo-json", JSON, WEBSOCKETS, 3),
+    Goal("echo-json", "Bytes sent for them", WEBSOCKETS, 1, compression_ratio),
+    Goal("broadcast", "CPU per delivery, broadcast of 1 KB to 5,000", WEBSOCKETS, 10),
+    Goal("broadcast-compressed", "The same with compression", WEBSOCKETS, 10),
+    Goal("client-roundtrip", "Client CPU per round trip", PICOWS_CORE, 1),
+    Goal("connections-compressed", "Server CPU per opening handshake", WEBSOCKETS, 3),
+    Goal("connections", "The same without compression", WEBSOCKETS, 3),
+    Goal(
+        "connections-compressed",
+        "Memory per idle connection, compression negotiated",
+        WEBSOCKETS,
+        5,
+        resident_idle,
+    ),
+    Goal(
+        "connections-compressed",
+        "Memory per idle connection, compression negotiated",
+        AIOHTTP,
+        1,
+        resident_idle,
+    ),
+    Goal(
+        "connections-compressed",
+        "Memory per connection after use",
+        WEBSOCKETS,
+        1,
+        resident_used,
+    ),
+]
+
+
+def read_causes() -> dict[str, str]:
+    """Give why a goal isn't reached, as profiles showed it, by the key of the goal."""
+    with (HERE / "causes.toml").open("rb") as file:
+        causes: dict[str, str] = tomllib.load(file)
+    return causes

@@ -1,0 +1,94 @@
+"""The servers and clients that are compared, and how each one starts."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BUILD = HERE / "build"
+
+# What a program can take part in, beyond uncompressed messages over TCP.
+COMPRESSION = "compression"
+TLS = "tls"
+UNIX = "unix"
+
+EVERYTHING = frozenset({COMPRESSION, TLS, UNIX})
+UNCOMPILED = {"TIDEGATE_NO_EXTENSIONS": "1"}
+
+
+@dataclass(frozen=True)
+class Program:
+    """One server or client under test.
+
+    ``name`` is how it is called in tables and on the command line; ``module`` is run by Python, or
+    is the path of an executable.
+    """
+
+    name: str
+    module: str
+    arguments: tuple[str, ...] = ()
+    abilities: frozenset[str] = EVERYTHING
+    environment: dict[str, str] = field(default_factory=dict, compare=False)
+
+    @property
+    def command(self) -> list[str]:
+        if self.module.startswith("/"):
+            return [self.module, *self.arguments]
+        return [sys.executable, "-m", self.module, *self.arguments]
+
+    @property
+    def library(self) -> str:
+        return self.name.split(",")[0]
+
+    @property
+    def loop(self) -> str:
+        return "uvloop" if "uvloop" in self.arguments else "asyncio"
+
+
+def both_loops(
+    name: str, module: str, *arguments: str, abilities: frozenset[str] = EVERYTHING
+) -> list[Program]:
+    return [
+        Program(name, module, arguments, abilities),
+        Program(f"{name}, uvloop", module, (*arguments, "--loop", "uvloop"), abilities),
+    ]
+
+
+C_LIMIT = "C, epoll"
+TIDEGATE = "tidegate"
+LISTENER = "tidegate Listener"
+UNCOMPILED_TIDEGATE = "tidegate, uncompiled"
+WEBSOCKETS = "websockets"
+PICOWS_CORE = "picows core"
+PICOWS_WEBSOCKETS = "picows.websockets"
+AIOHTTP = "aiohttp"
+
+_COROUTINE_SERVER = "benchmarks.servers.coroutine"
+_COROUTINE_CLIENT = "benchmarks.clients.coroutine"
+
+SERVERS = [
+    Program(C_LIMIT, str(BUILD / "bin" / "echo_server")),
+    *both_loops(TIDEGATE, _COROUTINE_SERVER, "tidegate"),
+    Program(UNCOMPILED_TIDEGATE, _COROUTINE_SERVER, ("tidegate",), EVERYTHING, UNCOMPILED),
+    # picows' core has frames only, and listens on no Unix socket.
+    *both_loops(PICOWS_CORE, "benchmarks.servers.picows_core", abilities=frozenset({TLS})),
+    *both_loops(
+        PICOWS_WEBSOCKETS,
+        _COROUTINE_SERVER,
+        "picows.websockets",
+        abilities=frozenset({COMPRESSION, TLS}),
+    ),
+    *both_loops(AIOHTTP, "benchmarks.servers.aiohttp_web"),
+    *both_loops(WEBSOCKETS, _COROUTINE_SERVER, "websockets"),
+]
+
+CLIENTS = [
+    *both_loops(TIDEGATE, _COROUTINE_CLIENT, "tidegate"),
+    Program(UNCOMPILED_TIDEGATE, _COROUTINE_CLIENT, ("tidegate",), EVERYTHING, UNCOMPILED),
+    *both_loops(PICOWS_CORE, "benchmarks.clients.picows_core"),
+    *both_loops(PICOWS_WEBSOCKETS, _COROUTINE_CLIENT, "picows.websockets"),
+    *both_loops(AIOHTTP, "benchmarks.clients.aiohttp_client"),
+    *both_loops(WEBSOCKETS, _COROUTINE_CLIENT, "websockets"),
+]

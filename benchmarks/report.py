@@ -1,0 +1,187 @@
+"""Writes what was measured as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from .goals import GOALS, Goal, read_causes
+from .programs import CLIENTS, LISTENER, SERVERS, TIDEGATE
+from .results import (
+    Results,
+    compression_ratio,
+    cpu_per_operation,
+    import_seconds,
+    per_second,
+    quantile,
+    resident_idle,
+    resident_used,
+)
+from .run import Figures
+from .scenarios import GROWTH_CONNECTIONS, GROWTH_SIZE, SCENARIOS, Scenario
+
+Metric = Callable[[Figures], float]
+NOISY = 0.25  # rounds that are further apart than this part of their median are marked
+
+INTRODUCTION = """\
+# What tidegate takes, beside its peers
+
+Written by `make bench`; how it measures is told in [README.md](README.md). Everything below is of
+one run on one machine, in rounds that take each program in turn, so compare the rows of a table,
+not tables of different runs. Each figure is the median of its rounds. CPU time is that of the
+program under test, user and system together. "uvloop" stands behind the programs that ran on it;
+the others ran on the event loop of the standard library. × is how many times as much CPU as
+tidegate's coroutine API on that loop takes.
+"""
+
+
+def microseconds(seconds: float) -> str:
+    value = seconds * 1e6
+    return f"{value:,.2f}" if value < 10 else f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+
+
+def kibibytes(count: float) -> str:
+    return f"{count / 1024:.1f}"
+
+
+def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    names = list(header)
+    lines = [names, ["---"] + ["---:"] * (len(names) - 1), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines) + "\n"
+
+
+def columns(scenario: Scenario) -> list[tuple[str, Metric, Callable[[float], str]]]:
+    """Give the columns of a scenario's table, the first of which is compared."""
+    latency: list[tuple[str, Metric, Callable[[float], str]]] = [
+        ("p50 µs", quantile("p50"), microseconds),
+        ("p99 µs", quantile("p99"), microseconds),
+        ("p99.9 µs", quantile("p999"), microseconds),
+    ]
+    if scenario.kind == "import":
+        return [("milliseconds", import_seconds, lambda seconds: f"{seconds * 1e3:.1f}")]
+    if scenario.kind == "memory":
+        return [
+            ("CPU µs/handshake", cpu_per_operation, microseconds),
+            ("handshakes/s", per_second, "{:,.0f}".format),
+            ("idle KiB/connection", resident_idle, kibibytes),
+            ("KiB after one message", resident_used, kibibytes),
+        ]
+    what = {"storm": "handshake", "broadcast": "delivery", "client": "message"}.get(
+        scenario.kind, "message"
+    )
+    found: list[tuple[str, Metric, Callable[[float], str]]] = [
+        (f"CPU µs/{what}", cpu_per_operation, microseconds),
+        (f"{what}s/s", per_second, "{:,.0f}".format),
+        *latency,
+    ]
+    if scenario.kind == "quiet":
+        return latency
+    if scenario.needs and scenario.json:
+        found.append(("bytes sent", compression_ratio, lambda value: f"{value:.0%}"))
+    return found
+
+
+def program_order(results: Results, scenario: Scenario) -> list[str]:
+    measured = results.rounds.get(scenario.name, {})
+    if scenario.kind == "import":
+        return list(measured)
+    known = CLIENTS if scenario.kind == "client" else SERVERS
+    return [program.name for program in known if program.name in measured]
+
+
+def summary_line(results: Results, scenario: Scenario, program: str) -> str:
+    """Give the figures of one program in one line, for the terminal."""
+    if program not in results.rounds.get(scenario.name, {}):
+        return ""
+    cells = []
+    for title, metric, show in columns(scenario):
+        value = results.value(scenario.name, program, metric)
+        assert value is not None
+        cells.append(f"{show(value):>10} {title}")
+    return f"{program:24}" + " ".join(cells)
+
+
+def scenario_table(results: Results, scenario: Scenario) -> str:
+    shown = columns(scenario)
+    compared = shown[0][1]
+    ours = results.value(scenario.name, TIDEGATE, compared)
+    rows = []
+    for name in program_order(results, scenario):
+        values = [results.value(scenario.name, name, metric) for _, metric, _ in shown]
+        cells = [
+            show(value)
+            for value, (_, _, show) in zip(values, shown, strict=True)
+            if value is not None
+        ]
+        if results.spread(scenario.name, name, compared) > NOISY:
+            cells[0] += " ±"
+        first = values[0]
+        cells.insert(1, f"{first / ours:.2f}" if ours and first is not None else "")
+        label = f"**{name}**" if name in (TIDEGATE, LISTENER) else name
+        rows.append([label, *cells])
+    titles = [title for title, _, _ in shown]
+    return table(["", titles[0], "×", *titles[1:]], rows)
+
+
+def curve_table(results: Results, points: list[Scenario], unit: str) -> str:
+    names = program_order(results, points[0])
+    rows = []
+    for name in names:
+        values = [results.value(point.name, name, cpu_per_operation) for point in points]
+        rows.append([name, *("" if v is None else microseconds(v) for v in values)])
+    return table([f"CPU µs/message by {unit}", *(point.title for point in points)], rows)
+
+
+def goal_row(results: Results, goal: Goal) -> list[str] | None:
+    reached = goal.reached(results)
+    if reached is None:
+        return None
+    wanted = f"{goal.factor:g} × less" if goal.factor > 1 else "no more"
+    verdict = "yes" if reached >= goal.factor else "**no**"
+    return [goal.what, f"{wanted} than {goal.peer}", f"{reached:.2f} × less", verdict]
+
+
+def goals_section(results: Results) -> str:
+    rows = [row for row in (goal_row(results, goal) for goal in GOALS) if row]
+    if not rows:
+        return ""
+    text = "## The goals\n\n"
+    text += table(["tidegate's coroutine API", "goal", "measured", "reached"], rows)
+    causes = read_causes()
+    missed = [
+        goal for goal in GOALS if (reached := goal.reached(results)) and reached < goal.factor
+    ]
+    if missed:
+        text += "\nWhat keeps tidegate from the others, as profiles show it:\n\n"
+        for goal in missed:
+            cause = causes.get(goal.key, "not looked into yet")
+            text += f"- {goal.what}, against {goal.peer}: {cause}\n"
+    return text
+
+
+def write_report(results: Results, path: Path) -> None:
+    """Write all tables."""
+    parts = [INTRODUCTION]
+    if results.quick:
+        parts.append("This was the quick mode: few and short rounds, a rough picture.\n")
+    parts.append(table(["", ""], [[name, value] for name, value in results.environment.items()]))
+    parts.append(goals_section(results))
+    curves = [
+        ("connections", "Growth with connections, 4 × 32 B in flight each", GROWTH_CONNECTIONS),
+        ("size", "Growth with message size, 4 messages in flight", GROWTH_SIZE),
+    ]
+    in_curves = {point.name for _, _, points in curves for point in points}
+    for scenario in SCENARIOS:
+        if scenario.name in results.rounds and scenario.name not in in_curves:
+            text = f"## {scenario.title}\n\n{scenario_table(results, scenario)}"
+            for program, reason in results.failures.get(scenario.name, {}).items():
+                text += f"\n{program} failed: {reason}\n"
+            parts.append(text)
+    for unit, title, points in curves:
+        if all(point.name in results.rounds for point in points):
+            parts.append(
+                f"## {title}\n\n![{title}](growth-{unit}.svg)\n\n"
+                + curve_table(results, points, unit if unit == "connections" else "bytes")
+            )
+    parts.append("± behind a figure: its rounds were more than a quarter of it apart.\n")
+    path.write_text("\n".join(part for part in parts if part))
