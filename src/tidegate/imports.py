@@ -19,10 +19,10 @@ def import_name(name: str, source: str, namespace: dict[str, t.Any]) -> t.Any:
 
     Arguments:
         name: the name of the object.
-        source: the module, relative (``.frames``) or absolute.
+        source: the module, relative to the package (``.frames``) or absolute.
         namespace: the globals of the module that imports.
     """
-    module = importlib.import_module(source, namespace["__name__"])
+    module = importlib.import_module(source, namespace["__package__"])
     return getattr(module, name)
 
 
@@ -35,7 +35,7 @@ def lazy_import(
 
     Arguments:
         namespace: the ``globals()`` of the package or module.
-        aliases: for each name the module that has it, relative to ``namespace``.
+        aliases: for each name the module that has it, relative to the package.
         deprecated_aliases: the same for names whose use warns with DeprecationWarning.
 
     Raises:
