@@ -16,7 +16,11 @@
     │   │   └── TooManyHeaders
     │   ├── ProxyError
     │   │   ├── InvalidProxyMessage
-    │   │   └── InvalidProxyStatus
+    │   │   ├── InvalidProxyStatus
+    │   │   ├── ProxyConnectionError        (also a ConnectionError)
+    │   │   ├── ProxyTimeout                (also a TimeoutError)
+    │   │   └── ProxyTLSError               (also an ssl.SSLError)
+    │   │       └── ProxyCertificateError   (also an ssl.SSLCertVerificationError)
     │   ├── InvalidMessage                  (also a ValueError)
     │   ├── InvalidMethod
     │   ├── InvalidProtocol
@@ -44,6 +48,7 @@ passwords in URIs hidden; the attributes hold it as it came.
 
 from __future__ import annotations
 
+import ssl
 import typing as t
 import warnings
 
@@ -52,6 +57,7 @@ from .printable import printable, without_password
 if t.TYPE_CHECKING:
     from .frames import Close
     from .http11 import Response
+    from .proxy import Proxy
 
 __all__ = [
     "ConcurrencyError",
@@ -82,7 +88,11 @@ __all__ = [
     "NegotiationError",
     "PayloadTooBig",
     "ProtocolError",
+    "ProxyCertificateError",
+    "ProxyConnectionError",
     "ProxyError",
+    "ProxyTLSError",
+    "ProxyTimeout",
     "RequestLineTooLong",
     "SecurityError",
     "StatusLineTooLong",
@@ -214,7 +224,70 @@ class TooManyHeaders(SecurityError):
 
 
 class ProxyError(InvalidHandshake):
-    """A connection through a proxy could not be made."""
+    """A connection through a proxy could not be made.
+
+    Its text says what went wrong in the first line and all that is known about it in those that
+    follow, without passwords.
+
+    Arguments:
+        *args: what went wrong.
+        hint: what to try.
+        transient: whether trying again later may help.
+
+    Attributes:
+        proxy: the proxy, None if it isn't known.
+        source: where it was found, such as ``the environment variable https_proxy``.
+        target: whom the proxy was asked to connect to, as ``host:port``.
+        step: what failed: ``resolve``, ``connect``, ``TLS to proxy``, ``authenticate``,
+            ``CONNECT``, ``TLS to server`` or ``handshake``.
+        elapsed: how long the attempt took, in seconds.
+        hint: what to try, None if there is nothing to advise.
+        transient: whether trying again later may help.
+        response: what an HTTP proxy answered, None if it didn't.
+    """
+
+    proxy: Proxy | None = None
+    source: str | None = None
+    target: str | None = None
+    step: str | None = None
+    elapsed: float | None = None
+    response: Response | None = None
+
+    def __init__(self, *args: object, hint: str | None = None, transient: bool = False) -> None:
+        super().__init__(*args)
+        self.hint = hint
+        self.transient = transient
+
+    def summary(self) -> str:
+        """What went wrong, in one line."""
+        return ", ".join(map(str, self.args))
+
+    def __str__(self) -> str:
+        lines = [self.summary()]
+        if self.proxy is not None:
+            source = "" if self.source is None else f", from {self.source}"
+            lines.append(f"  proxy: {printable(str(self.proxy))}{source}")
+        if self.target is not None:
+            lines.append(f"  target: {printable(self.target)}")
+        if self.step is not None:
+            after = "" if self.elapsed is None else f", after {self.elapsed:.3f} seconds"
+            lines.append(f"  failed at: {self.step}{after}")
+        if self.response is not None and len(lines) > 1:
+            lines += self._describe_response(self.response)
+        if self.hint is not None:
+            lines.append(f"  hint: {printable(self.hint, 1000)}")
+        return "\n".join(lines)
+
+    @staticmethod
+    def _describe_response(response: Response) -> list[str]:
+        lines = [f"  reply: HTTP {response.status_code} {printable(response.reason_phrase)}"]
+        for challenge in response.headers.get_all("Proxy-Authenticate"):
+            lines.append(f"  challenge: {printable(challenge)}")
+        if response.body:
+            # A page is easier to read without its indentation.
+            text = " ".join(bytes(response.body).decode("utf-8", "replace").split())
+            lines.append(f"  body: {printable(text, 1024)}")
+        return lines
 
 
 class InvalidProxyMessage(ProxyError):
@@ -228,12 +301,31 @@ class InvalidProxyStatus(ProxyError):
         response: what it answered.
     """
 
-    def __init__(self, response: Response) -> None:
-        super().__init__(response)
+    response: Response
+
+    def __init__(self, response: Response, *, hint: str | None = None) -> None:
+        # A proxy whose own way to the server is broken for now says so with these.
+        super().__init__(response, hint=hint, transient=response.status_code in (502, 503, 504))
         self.response = response
 
-    def __str__(self) -> str:
+    def summary(self) -> str:
         return f"proxy rejected connection: HTTP {self.response.status_code:d}"
+
+
+class ProxyConnectionError(ProxyError, ConnectionError):
+    """The name of a proxy could not be resolved, or the proxy could not be connected to."""
+
+
+class ProxyTimeout(ProxyError, TimeoutError):
+    """A step of the way through a proxy took too long."""
+
+
+class ProxyTLSError(ProxyError, ssl.SSLError):
+    """TLS with a proxy, or with the server through it, failed."""
+
+
+class ProxyCertificateError(ProxyTLSError, ssl.SSLCertVerificationError):
+    """The certificate of a proxy, or of the server behind it, isn't valid."""
 
 
 class InvalidMessage(InvalidHandshake, ValueError):

@@ -1,0 +1,427 @@
+"""Connections through proxies: drives the hops of a route with asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import socket
+import ssl as ssl_module
+import typing as t
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import aiohappyeyeballs
+
+from ..exceptions import InvalidProxyMessage
+from ..http11 import USER_AGENT
+from ..proxy.hop import Hop, HopState, Target
+from ..proxy.passage import (
+    CONNECT,
+    CONNECT_TCP,
+    HANDSHAKE,
+    PROXY_TLS,
+    RESOLVE,
+    SERVER_TLS,
+    Passage,
+    Timeouts,
+    check_silence,
+)
+from ..proxy.routes import Route, make_hop
+from ..proxy.tls import make_context
+from ..proxy.url import Proxy, SSLLike
+from ..uri import WebSocketURI
+
+try:
+    import aiofastnet
+except ImportError:  # PyPy
+    aiofastnet = None  # type: ignore[assignment]
+
+__all__ = ["connect_through"]
+
+# RFC 8305 section 8
+HAPPY_EYEBALLS_DELAY = 0.25
+
+# How long to wait for the rest of a refusal, which is only explanation, in seconds.
+REFUSAL_GRACE = 1.0
+
+# How many bytes are taken from a connection while nobody is there to use them.
+MAX_PENDING = 131072
+
+# How often the way is begun anew because a proxy closes connections that it wants authenticated,
+# or cannot reach one of the server's addresses.
+MAX_CONNECTIONS = 16
+
+NO_TIMEOUTS = Timeouts()
+
+P = t.TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+async def connect_through(
+    loop: asyncio.AbstractEventLoop,
+    factory: Callable[[], P],
+    ws_uri: WebSocketURI,
+    route: Route,
+    *,
+    host: str | None = None,
+    port: int | None = None,
+    ssl: ssl_module.SSLContext | bool | None = None,
+    server_hostname: str | None = None,
+    passage: Passage | None = None,
+    open_timeout: float | None = None,
+    **options: t.Any,
+) -> tuple[asyncio.Transport, P]:
+    """Connect to a WebSocket server through the proxies of a route.
+
+    What it gives is as good as that of ``loop.create_connection()``: the transport leads to the
+    server, inside TLS for ``wss``, and all that the server sends, from its first byte on, reaches
+    the protocol.
+
+    Arguments:
+        loop: the running event loop.
+        factory: makes the protocol; called once, when the way is open.
+        ws_uri: the server.
+        route: the way to it, with at least one proxy.
+        host: the name or address to ask the last proxy for, by default that in the URI.
+        port: the same for the port.
+        ssl: the context for TLS with the server, by default a new one.
+        server_hostname: the name in the server's certificate, by default the host in the URI.
+        passage: takes down the steps and what the proxies answered.
+        open_timeout: how many seconds there are for everything, None for no such limit. The limits
+            of the steps follow from it; that on everything is the caller's to enforce.
+        **options: those of `Tunnel`.
+
+    Returns:
+        the transport and the protocol.
+
+    Raises:
+        ProxyError: if a step fails; it tells which and why. If a direct connection would have
+            failed with ``OSError``, ``TimeoutError`` or ``ssl.SSLError``, it is one as well.
+    """
+    tunnel = Tunnel(
+        loop=loop,
+        route=route,
+        target=Target(host or ws_uri.host, port or ws_uri.port),
+        passage=passage or Passage(route),
+        deadline=None if open_timeout is None else loop.time() + open_timeout,
+        **options,
+    )
+    try:
+        await tunnel.open()
+        if ws_uri.secure:
+            context = make_context(ssl)
+            await tunnel.secure(SERVER_TLS, None, context, server_hostname or ws_uri.host)
+        return tunnel.hand_over(factory)
+    except BaseException:
+        tunnel.abort()
+        raise
+
+
+@dataclasses.dataclass(kw_only=True)
+class Tunnel:
+    """A connection on its way through the proxies of a route.
+
+    Attributes:
+        proxy_ssl: the context for TLS with proxies that have none of their own; or the path of
+            a bundle of the certificates to trust.
+        proxy_server_hostname: the name in the certificates of proxies, by default that which they
+            are connected by.
+        user_agent_header: what HTTP proxies get as ``User-Agent``, None for nothing.
+        proxy_timeouts: the limits of the steps.
+        local_addr: the address and port to connect to the first proxy from.
+        family, proto, flags: for looking up the first proxy, as in ``socket.getaddrinfo()``.
+        happy_eyeballs_delay: how many seconds one address of the first proxy has to itself before
+            the next is tried as well (RFC 8305); None to try one after the other.
+        interleave: how many addresses of one family are tried before one of the other.
+        ssl_handshake_timeout, ssl_shutdown_timeout: as in ``loop.create_connection()``, for
+            every TLS on the way.
+        all_errors: has no effect: the cause of the error holds them all anyway.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    route: Route
+    target: Target
+    passage: Passage
+    deadline: float | None
+    proxy_ssl: SSLLike | None = None
+    proxy_server_hostname: str | None = None
+    user_agent_header: str | None = USER_AGENT
+    proxy_timeouts: Timeouts = NO_TIMEOUTS
+    local_addr: tuple[str, int] | None = None
+    family: int = 0
+    proto: int = 0
+    flags: int = 0
+    happy_eyeballs_delay: float | None = HAPPY_EYEBALLS_DELAY
+    interleave: int | None = None
+    ssl_handshake_timeout: float | None = None
+    ssl_shutdown_timeout: float | None = None
+    all_errors: bool = False
+
+    transport: asyncio.Transport | None = dataclasses.field(default=None, init=False)
+    inbox: Inbox = dataclasses.field(init=False)
+
+    async def open(self) -> None:
+        """Go through all proxies, so that `transport` leads to the target."""
+        hops = self.route.hops
+        targets = [Target(proxy.host, proxy.port) for proxy in hops[1:]] + [self.target]
+        negotiations = [
+            make_hop(proxy, target, self.user_agent_header)
+            for proxy, target in zip(hops, targets, strict=True)
+        ]
+        contexts = {
+            place: make_context(proxy.ssl or self.proxy_ssl)
+            for place, proxy in enumerate(hops)
+            if proxy.tls
+        }
+        for _ in range(MAX_CONNECTIONS):
+            await self.connect(hops[0])
+            for place, hop in enumerate(negotiations):
+                proxy = hop.proxy
+                if place in contexts:
+                    name = proxy.server_hostname or self.proxy_server_hostname or proxy.host
+                    await self.secure(PROXY_TLS, proxy, contexts[place], name)
+                await self.negotiate(hop)
+                if hop.response is not None:
+                    self.passage.responses[place] = hop.response
+                if hop.state is HopState.RECONNECT:
+                    break
+            else:
+                return
+            self.abort()
+        with self.passage.step(CONNECT, hop.proxy, hop.target, hop):
+            raise InvalidProxyMessage("the proxy closes one connection after the other")
+
+    @asynccontextmanager
+    async def step(self, name: str, proxy: Proxy | None, target: Target) -> AsyncIterator[None]:
+        """Do a step within its time limit."""
+        with self.passage.step(name, proxy, target):
+            async with asyncio.timeout(self.limit(name)):
+                yield
+
+    def limit(self, step: str) -> float:
+        """Give how many seconds a step has."""
+        remaining = None if self.deadline is None else self.deadline - self.loop.time()
+        return self.proxy_timeouts.limit(step, remaining)
+
+    async def connect(self, proxy: Proxy) -> None:
+        """Connect to the first proxy."""
+        address = Target(proxy.host, proxy.port)
+        if proxy.unix_path is not None:
+            async with self.step(CONNECT_TCP, proxy, address):
+                self.transport, self.inbox = await create_unix_connection(
+                    self.loop, Inbox, proxy.unix_path
+                )
+            return
+        async with self.step(RESOLVE, proxy, address):
+            found = await self.resolve(address)
+            local = None if self.local_addr is None else await self.resolve(self.local_addr)
+        async with self.step(CONNECT_TCP, proxy, address):
+            interleave = self.interleave
+            if interleave is None and self.happy_eyeballs_delay is not None:
+                interleave = 1
+            sock = await aiohappyeyeballs.start_connection(
+                found,
+                local_addr_infos=local,
+                happy_eyeballs_delay=self.happy_eyeballs_delay,
+                interleave=interleave,
+                loop=self.loop,
+            )
+            try:
+                self.transport, self.inbox = await create_connection(self.loop, Inbox, sock=sock)
+            except BaseException:
+                sock.close()
+                raise
+
+    async def resolve(self, address: tuple[str, int]) -> list[t.Any]:
+        """Look up an address to connect to, or from."""
+        return await self.loop.getaddrinfo(
+            *address,
+            family=self.family,
+            type=socket.SOCK_STREAM,
+            proto=self.proto,
+            flags=self.flags,
+        )
+
+    async def secure(
+        self, name: str, proxy: Proxy | None, context: ssl_module.SSLContext, hostname: str
+    ) -> None:
+        """Begin TLS with whom the transport leads to: a proxy, or the server if that is None."""
+        assert self.transport is not None
+        target = self.target if proxy is None else Target(proxy.host, proxy.port)
+        below = self.inbox
+        inbox = Inbox()
+        async with self.step(name, proxy, target):
+            if below.lost or self.transport.is_closing():
+                raise below.exception or ConnectionResetError()
+            check_silence(below.take())
+            self.transport = await start_tls(
+                self.loop,
+                self.transport,
+                inbox,
+                context,
+                server_hostname=hostname,
+                ssl_handshake_timeout=self.ssl_handshake_timeout,
+                ssl_shutdown_timeout=self.ssl_shutdown_timeout,
+            )
+        self.inbox = inbox
+        inbox.transport = self.transport
+
+    async def negotiate(self, hop: Hop) -> None:
+        """Let a hop talk to its proxy until it is through."""
+        with self.passage.step(CONNECT, hop.proxy, hop.target, hop):
+            try:
+                async with asyncio.timeout(self.limit(CONNECT)) as timeout:
+                    await self.converse(hop, timeout)
+            except (TimeoutError, ConnectionError):
+                if not hop.refused:
+                    raise
+                hop.give_up()
+            if hop.error is not None:
+                raise hop.error
+        self.inbox.put_back(hop.leftover)
+
+    async def converse(self, hop: Hop, timeout: asyncio.Timeout) -> None:
+        """Carry bytes between a hop and its proxy."""
+        assert self.transport is not None
+        await self.run(hop, hop.start)
+        while hop.state is HopState.NEGOTIATING:
+            if data := hop.data_to_send():
+                self.transport.write(data)
+            if hop.refused:
+                hurry = self.loop.time() + REFUSAL_GRACE
+                timeout.reschedule(min(timeout.when() or hurry, hurry))
+            data = await self.inbox.read()
+            if data:
+                await self.run(hop, hop.receive_data, data)
+            else:
+                hop.receive_eof()
+
+    async def run(self, hop: Hop, method: Callable[..., None], *args: t.Any) -> None:
+        """Call a method of a hop where it may take its time."""
+        if hop.blocking:
+            await self.loop.run_in_executor(None, method, *args)
+        else:
+            method(*args)
+
+    def hand_over(self, factory: Callable[[], P]) -> tuple[asyncio.Transport, P]:
+        """Give the transport, connected to a new protocol that got everything read so far."""
+        assert self.transport is not None
+        inbox = self.inbox
+        if inbox.lost:
+            with self.passage.step(HANDSHAKE, None, self.target):
+                raise inbox.exception or ConnectionResetError()
+        protocol = factory()
+        transport, self.transport = self.transport, None
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        feed(protocol, inbox.take())
+        return transport, protocol
+
+    def abort(self) -> None:
+        """Close the connection, if there is one, without waiting for anybody."""
+        if self.transport is not None:
+            self.transport.abort()
+            self.transport = None
+
+
+def feed(protocol: asyncio.BaseProtocol, data: bytes) -> None:
+    """Give a protocol data as if its transport had read it."""
+    if isinstance(protocol, asyncio.Protocol):
+        if data:
+            protocol.data_received(data)
+        return
+    buffered = t.cast(asyncio.BufferedProtocol, protocol)
+    view = memoryview(data)
+    while view:
+        buffer = memoryview(buffered.get_buffer(len(view)))
+        size = min(len(buffer), len(view))
+        buffer[:size] = view[:size]
+        buffered.buffer_updated(size)
+        view = view[size:]
+
+
+class Inbox(asyncio.Protocol):
+    """What has come in over a transport that nobody else listens to yet."""
+
+    def __init__(self) -> None:
+        self.transport: asyncio.Transport | None = None
+        self.data = bytearray()
+        self.paused = False
+        self.ended = False
+        self.lost = False
+        self.exception: Exception | None = None
+        self.waiter: asyncio.Future[None] | None = None
+
+    async def read(self) -> bytes:
+        """Wait for data; give none at the end of the stream.
+
+        Raises:
+            ConnectionError: if the connection is lost, or the error that it was lost with.
+        """
+        while not self.data:
+            if self.exception is not None:
+                raise self.exception
+            if self.ended or self.lost:
+                return b""
+            self.waiter = asyncio.get_running_loop().create_future()
+            try:
+                await self.waiter
+            finally:
+                self.waiter = None
+        return self.take()
+
+    def take(self) -> bytes:
+        """Give what is there."""
+        data = bytes(self.data)
+        self.data.clear()
+        if self.paused and self.transport is not None:
+            self.paused = False
+            self.transport.resume_reading()
+        return data
+
+    def put_back(self, data: bytes) -> None:
+        """Take back what was given and not used."""
+        self.data[:0] = data
+
+    def wake(self) -> None:
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = t.cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+        self.wake()
+        if len(self.data) > MAX_PENDING and self.transport is not None and not self.paused:
+            self.paused = True
+            self.transport.pause_reading()
+
+    def eof_received(self) -> None:
+        self.ended = True
+        self.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = True
+        self.exception = exc
+        self.wake()
+
+
+def create_connection(loop: asyncio.AbstractEventLoop, *args: t.Any, **kwargs: t.Any) -> t.Any:
+    """Do what ``loop.create_connection()`` does."""
+    if aiofastnet is None:
+        return loop.create_connection(*args, **kwargs)
+    return aiofastnet.create_connection(loop, *args, **kwargs)
+
+
+def create_unix_connection(loop: asyncio.AbstractEventLoop, *args: t.Any, **kwargs: t.Any) -> t.Any:
+    """Do what ``loop.create_unix_connection()`` does."""
+    if aiofastnet is None:
+        return loop.create_unix_connection(*args, **kwargs)
+    return aiofastnet.create_unix_connection(loop, *args, **kwargs)
+
+
+def start_tls(loop: asyncio.AbstractEventLoop, *args: t.Any, **kwargs: t.Any) -> t.Any:
+    """Do what ``loop.start_tls()`` does."""
+    if aiofastnet is None:
+        return loop.start_tls(*args, **kwargs)
+    return aiofastnet.start_tls(loop, *args, **kwargs)
