@@ -1,0 +1,42 @@
+"""Arguments of the older API, which the newer one refuses by name."""
+
+from __future__ import annotations
+
+from typing import Any
+
+# What was called so until version 13 of websockets -> what to do now.
+OLDER_ARGUMENTS = {
+    "connect": {
+        "create_protocol": "use create_connection= with a subclass of ClientConnection",
+        "extra_headers": "use additional_headers=",
+        "klass": "use create_connection= with a subclass of ClientConnection",
+        "legacy_recv": "receive from connection.recv()",
+        "loop": "call it in a running event loop",
+        "read_limit": "use max_queue=",
+        "timeout": "use open_timeout= and close_timeout=",
+    },
+    "serve": {
+        "create_protocol": "use create_connection= with a subclass of ServerConnection",
+        "extra_headers": "use process_response= and change response.headers",
+        "klass": "use create_connection= with a subclass of ServerConnection",
+        "legacy_recv": "receive from connection.recv()",
+        "loop": "call it in a running event loop",
+        "read_limit": "use max_queue=",
+        "timeout": "use open_timeout= and close_timeout=",
+    },
+}
+
+
+def refuse_older_arguments(function: str, kwargs: dict[str, Any]) -> None:
+    """Refuse arguments of the older API.
+
+    Raises:
+        TypeError: if there is one; it says what to use instead.
+
+    """
+    for name, advice in OLDER_ARGUMENTS[function].items():
+        if name in kwargs:
+            raise TypeError(
+                f"{function}() got {name}=, an argument of the older API of websockets (13 and "
+                f"before): {advice}"
+            )

@@ -1,0 +1,132 @@
+cimport cython
+from cpython.object cimport PyObject, PyTypeObject
+from cpython.ref cimport Py_INCREF
+
+from ..wire.kernels cimport monotonic
+from ..wire.reader cimport CONTROL, FrameReader
+from ..wire.writer cimport FrameWriter
+from .hub cimport Hub
+
+cdef extern from *:
+    """
+    /* CPython 3.11 awaits through am_send where a type has it, which spares a StopIteration. */
+    typedef int (*tidegate_sendfunc)(PyObject *, PyObject *, PyObject **);
+
+    static void tidegate_set_send(PyObject *type, tidegate_sendfunc function)
+    {
+    #if PY_VERSION_HEX >= 0x030a0000 && !defined(Py_LIMITED_API)
+        PyTypeObject *t = (PyTypeObject *)type;
+        if (t->tp_as_async != NULL) {
+            t->tp_as_async->am_send = (sendfunc)(void (*)(void))function;
+    #ifdef Py_TPFLAGS_HAVE_AM_SEND
+            t->tp_flags |= Py_TPFLAGS_HAVE_AM_SEND;
+    #endif
+            PyType_Modified(t);
+        }
+    #endif
+    }
+    """
+    ctypedef int (*tidegate_sendfunc)(PyObject *, PyObject *, PyObject **) except -1
+    void tidegate_set_send(object type, tidegate_sendfunc function)
+
+
+@cython.final
+cdef class Waiter:
+    cdef public bint _asyncio_future_blocking
+    cdef object loop
+    cdef object callback
+    cdef object context
+    cdef bint woken
+    cdef object cancel_message
+    cdef bint is_cancelled
+
+    cdef object start(self)
+    cdef object wake(self)
+    cdef object schedule(self)
+
+
+cdef class Operation:
+    cdef Channel channel
+    cdef int stage
+    cdef bint finished
+    cdef str name
+
+    cdef object step(self)
+
+
+cdef inline int operation_send(PyObject *self, PyObject *value, PyObject **result) except -1:
+    cdef Operation operation = <Operation>self
+    cdef object outcome
+    result[0] = NULL
+    outcome = operation.step()
+    Py_INCREF(outcome)
+    result[0] = <PyObject *>outcome
+    return 0 if operation.finished else 1
+
+
+@cython.final
+cdef class RecvOperation(Operation):
+    cdef int decode
+    cdef bint iterating
+
+    cdef object converted(self, message)
+
+
+@cython.final
+cdef class SendOperation(Operation):
+    cdef object message
+    cdef object text
+    cdef object compress
+    cdef object timeout
+    cdef object inner
+
+    cdef object step_inner(self)
+
+
+@cython.final
+cdef class MessageIterator:
+    cdef Channel channel
+
+
+cdef class Channel:
+    cdef object __weakref__
+    cdef public object loop
+    cdef public object transport
+    cdef Hub hub
+    cdef FrameReader reader
+    cdef FrameWriter writer
+    cdef public bint opening
+    cdef public bint ended
+    # reading
+    cdef Waiter waiter
+    cdef public bint receiving
+    cdef public bint streaming
+    cdef public object piece_waiter
+    cdef public bint read_paused
+    cdef public Py_ssize_t high
+    cdef public Py_ssize_t low
+    cdef public bint draining
+    cdef public object deferred
+    cdef public Py_ssize_t activity
+    cdef bint direct
+    cdef bytearray spare
+    cdef Py_ssize_t burst
+    cdef double burst_start
+    cdef bint continuing
+    # writing
+    cdef public bint write_paused
+    cdef bint in_callback
+    cdef bint turn_written
+
+    cdef bint over_budget(self)
+    cdef object suspend(self)
+    cdef object next_message(self, bint join)
+    cdef object failed(self, exc)
+    cdef object read(self)
+    cdef object wake_receiver(self)
+    cpdef object read_ahead(self)
+    cdef object took_message(self)
+    cdef object resume_reading(self)
+    cpdef object continue_soon(self)
+    cdef object wrote(self)
+    cpdef object flush(self)

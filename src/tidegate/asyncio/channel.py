@@ -1,0 +1,740 @@
+"""Messages between a transport and the coroutines that wait for them: the hot path.
+
+Two things make it fast. A waiting ``recv()`` is resumed in the transport's read callback, in which
+it takes message after message straight from the receive buffer, rather than by way of a queue and
+of ``loop.call_soon``. And what is sent meanwhile is written once, at the end of the callback.
+
+``recv()`` and ``send()`` return objects that are coroutines by their methods
+(`collections.abc.Coroutine`), so tasks, timeouts and cancellation work with them as with others.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import warnings
+from asyncio import current_task
+from typing import TYPE_CHECKING, Any
+
+from ..exceptions import ConcurrencyError, ConnectionClosedOK
+from .hub import BUFFER_SIZE, HEADROOM, can_share_buffer, get_hub
+
+try:
+    import cython
+except ImportError:
+    from .. import _cython as cython
+
+if not cython.compiled:
+    from ..wire.kernels import monotonic
+    from ..wire.reader import CONTROL
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from contextvars import Context
+
+    from ..wire.reader import FrameReader
+    from ..wire.writer import FrameWriter
+
+# State.OPEN, as the writer has it
+OPEN = 1
+
+NEW, WAITING, DONE = 0, 1, 2
+
+# How long a coroutine may take messages without the event loop getting its turn, in seconds. The
+# clock is read every few messages.
+BUDGET = 0.002
+CLOCK_EVERY = 8
+
+# A payload of which so much is missing is received where it stays, in bytes.
+DIRECT = 32 * 1024
+
+# What is written but not flushed stays below this, in bytes, so that flow control works.
+MOST_PENDING = 64 * 1024
+
+NO_LIMIT = sys.maxsize
+
+
+class Waiter:
+    """What a waiting ``recv()`` yields to its task: a future as far as a task looks.
+
+    A connection has one, which is used again and again. A future that is done calls back through
+    `loop.call_soon`; this one can also call back at once.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._asyncio_future_blocking = False
+        self.loop = loop
+        self.callback: Callable[[Any], object] | None = None
+        self.context: Context | None = None
+        self.woken = False
+        self.is_cancelled = False
+        self.cancel_message: Any = None
+
+    def start(self) -> None:
+        """Get ready to be yielded."""
+        self._asyncio_future_blocking = True
+        self.callback = None
+        self.context = None
+        self.woken = False
+        self.is_cancelled = False
+        self.cancel_message = None
+
+    def wake(self) -> None:
+        """Resume the task now."""
+        callback = self.callback
+        context = self.context
+        self.callback = None
+        self.context = None
+        self.woken = True
+        if context is None:
+            callback(self)  # type: ignore[misc]
+        else:
+            context.run(callback, self)  # type: ignore[arg-type]
+
+    def schedule(self) -> None:
+        """Resume the task in the next turn of the loop."""
+        callback = self.callback
+        context = self.context
+        self.callback = None
+        self.context = None
+        self.woken = True
+        if callback is not None:
+            self.loop.call_soon(callback, self, context=context)
+
+    # What tasks use of a future
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+        return self.loop
+
+    def add_done_callback(
+        self, callback: Callable[[Any], object], *, context: Context | None = None
+    ) -> None:
+        """Have the task's wake-up called."""
+        self.callback = callback
+        self.context = context
+        if self.woken:
+            self.schedule()
+
+    def remove_done_callback(self, callback: Callable[[Any], object]) -> int:
+        """Forget the task's wake-up."""
+        if self.callback is None or self.callback != callback:
+            return 0
+        self.callback = None
+        self.context = None
+        return 1
+
+    def cancel(self, msg: Any = None) -> bool:
+        """Resume the task with a cancellation, in the next turn of the loop."""
+        if self.woken:
+            return False
+        self.is_cancelled = True
+        self.cancel_message = msg
+        self.schedule()
+        self.woken = True
+        return True
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return self.is_cancelled
+
+    def done(self) -> bool:
+        """Whether the task was, or is about to be, resumed."""
+        return self.woken
+
+    def result(self) -> None:
+        """Raise if it was cancelled."""
+        if self.is_cancelled:
+            if self.cancel_message is None:
+                raise asyncio.CancelledError
+            raise asyncio.CancelledError(self.cancel_message)
+
+    def exception(self) -> None:
+        """Raise if it was cancelled; there is no other exception."""
+        self.result()
+
+
+class Operation:
+    """A coroutine by its methods, that does one thing with a channel.
+
+    Nothing happens before it is awaited.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        # Those that say what a task does, such as its repr(), ask for these.
+        if name == "__name__":
+            return self.name
+        if name == "__qualname__":
+            return f"{type(self.channel).__qualname__}.{self.name}"
+        raise AttributeError(name)
+
+    def step(self) -> Any:
+        """Give the outcome and be finished, or give what to wait for. Subclasses do."""
+        raise TypeError(f"{type(self).__name__} does nothing")
+
+    def __await__(self) -> Any:
+        """Return itself, an iterator."""
+        return self
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        outcome = self.step()
+        if self.finished:
+            raise StopIteration(outcome)
+        return outcome
+
+    def send(self, value: Any) -> Any:
+        """Go on; see `collections.abc.Coroutine.send`."""
+        outcome = self.step()
+        if self.finished:
+            raise StopIteration(outcome)
+        return outcome
+
+    def __del__(self) -> None:
+        if self.stage == NEW and self.name is not None:
+            warnings.warn(
+                f"coroutine '{type(self.channel).__qualname__}.{self.name}' was never awaited",
+                RuntimeWarning,
+                source=self,
+                stacklevel=2,
+            )
+        elif self.stage == WAITING:
+            self.close()
+
+
+class RecvOperation(Operation):
+    """Receives a message.
+
+    Args:
+        decode: -1 to give text as ``str`` and binary as ``bytes``, else whether to give ``str``.
+        iterating: whether a normal closure ends an iteration instead of being an error.
+
+    """
+
+    def __init__(self, channel: Channel, decode: int, iterating: bool) -> None:
+        self.channel = channel
+        self.stage = NEW
+        self.finished = False
+        self.name = "recv"
+        self.decode = decode
+        self.iterating = iterating
+
+    def step(self) -> Any:
+        """Give the message and be finished, or give what to wait for."""
+        channel = self.channel
+        if self.stage == NEW:
+            self.stage = DONE
+            if channel.receiving or channel.streaming:
+                raise ConcurrencyError(
+                    "cannot call recv while another coroutine is already running "
+                    + ("recv_streaming" if channel.streaming else "recv")
+                )
+        elif self.stage == WAITING:
+            self.stage = DONE
+            channel.receiving = False
+        else:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        reader = channel.reader
+        if channel.over_budget():
+            self.stage = WAITING
+            channel.continue_soon()
+            return channel.suspend()
+        if reader.held and reader.has_message():
+            message = reader.pop()
+            channel.took_message()
+        else:
+            message = channel.next_message(True)
+            if message is None:
+                if channel.deferred is not None:
+                    channel.fail_deferred()
+                if channel.ended:
+                    exc = channel.closed_error()
+                    if self.iterating and isinstance(exc, ConnectionClosedOK):
+                        raise StopAsyncIteration
+                    raise exc
+                if channel.read_paused:
+                    channel.resume_reading()
+                self.stage = WAITING
+                return channel.suspend()
+        channel.burst += 1
+        self.finished = True
+        if self.decode < 0:
+            return message
+        return self.converted(message)
+
+    def converted(self, message: Any) -> Any:
+        """The message as the caller wants it."""
+        if self.decode:
+            return message if isinstance(message, str) else message.decode()
+        return message if isinstance(message, bytes) else message.encode()
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """Raise an exception, usually a cancellation, where it waits."""
+        self.close()
+        raise_(kind, value, traceback)
+
+    def close(self) -> None:
+        """End it. What was received meanwhile stays for the next one."""
+        if self.stage == WAITING:
+            self.channel.receiving = False
+        self.stage = DONE
+
+
+class SendOperation(Operation):
+    """Sends a message."""
+
+    def __init__(
+        self, channel: Channel, message: Any, text: Any, compress: Any, timeout: Any
+    ) -> None:
+        self.channel = channel
+        self.stage = NEW
+        self.finished = False
+        self.name = "send"
+        self.message = message
+        self.text = text
+        self.compress = compress
+        self.timeout = timeout
+        self.inner: Coroutine[Any, Any, None] | None = None
+
+    def step(self) -> Any:
+        """Send and be finished, or give what to wait for."""
+        if self.stage != NEW:
+            return self.step_inner()
+        self.stage = DONE
+        channel = self.channel
+        writer = channel.writer
+        message = self.message
+        if (
+            writer.state == OPEN
+            and not writer.continuing
+            and not channel.write_paused
+            and self.text is None
+            and self.compress is None
+        ):
+            plain = True
+            if type(message) is str:
+                writer.write_text(message)
+            elif type(message) is bytes:
+                writer.write_bytes(2, message)
+            else:
+                plain = False
+            if plain:
+                channel.wrote()
+                if not channel.write_paused:
+                    self.finished = True
+                    return None
+                self.inner = channel.drain(self.timeout)
+                return self.step_inner()
+        self.inner = channel.send_anything(message, self.text, self.compress, self.timeout)
+        return self.step_inner()
+
+    def step_inner(self) -> Any:
+        """Go on with the coroutine that waits."""
+        if self.inner is None:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        self.stage = WAITING
+        try:
+            return self.inner.send(None)
+        except StopIteration:
+            self.stage = DONE
+            self.finished = True
+            self.inner = None
+            return None
+        except BaseException:
+            self.stage = DONE
+            self.inner = None
+            raise
+
+    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
+        """Raise an exception, usually a cancellation, where it waits."""
+        inner = self.inner
+        if inner is None:
+            self.stage = DONE
+            raise_(kind, value, traceback)
+            return None
+        try:
+            return inner.throw(kind if value is None else value)
+        except BaseException:
+            self.stage = DONE
+            self.inner = None
+            raise
+
+    def close(self) -> None:
+        """End it."""
+        self.stage = DONE
+        if self.inner is not None:
+            inner, self.inner = self.inner, None
+            inner.close()
+
+
+def raise_(kind: Any, value: Any, traceback: Any) -> None:
+    """Raise what was given to a coroutine's ``throw()``."""
+    if isinstance(kind, BaseException):
+        raise kind
+    if value is None:
+        value = kind()
+    elif not isinstance(value, BaseException):
+        value = kind(value)
+    raise value.with_traceback(traceback)
+
+
+if cython.compiled:
+    tidegate_set_send(RecvOperation, operation_send)  # type: ignore[name-defined]  # noqa: F821
+    tidegate_set_send(SendOperation, operation_send)  # type: ignore[name-defined]  # noqa: F821
+
+
+class MessageIterator:
+    """What ``async for`` takes messages from."""
+
+    def __init__(self, channel: Channel) -> None:
+        self.channel = channel
+
+    def __aiter__(self) -> MessageIterator:
+        return self
+
+    def __anext__(self) -> Any:
+        return RecvOperation(self.channel, -1, True)
+
+
+class Channel:
+    """The part of a connection that moves messages.
+
+    Args:
+        loop: the event loop.
+        reader: reads frames.
+        writer: writes frames.
+        high: reading stops when more messages than this wait to be received.
+        low: it goes on when there are no more than this.
+
+    """
+
+    if TYPE_CHECKING:
+        # What the connection adds.
+        def opening_received(self, data: bytes) -> None: ...
+        def control_received(self, opcode: int, data: bytes) -> None: ...
+        def receive_failed(self, exc: Exception) -> None: ...
+        def defer_failure(self) -> None: ...
+        def fail_deferred(self) -> None: ...
+        def closed_error(self) -> Exception: ...
+        def write_end(self, writes: list[bytes]) -> None: ...
+        def drain(self, timeout: float | None = None) -> Coroutine[Any, Any, None]: ...
+        def send_anything(
+            self, message: Any, text: bool | None, compress: bool | None, timeout: float | None
+        ) -> Coroutine[Any, Any, None]: ...
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        reader: FrameReader,
+        writer: FrameWriter,
+        high: int | None,
+        low: int | None,
+    ) -> None:
+        self.loop = loop
+        self.hub = get_hub(loop)
+        self.transport: Any = None
+        self.reader = reader
+        self.writer = writer
+        self.opening = writer.state == 0
+        self.ended = False
+        self.waiter = Waiter(loop)
+        self.receiving = False
+        self.streaming = False
+        self.piece_waiter: asyncio.Future[None] | None = None
+        self.read_paused = False
+        self.high = NO_LIMIT if high is None else high
+        self.low = NO_LIMIT if low is None else low
+        self.draining = False
+        self.deferred: Exception | None = None
+        self.activity = 0
+        self.direct = False
+        self.spare: bytearray | None = None
+        self.burst = 0
+        self.burst_start = 0.0
+        self.continuing = False
+        self.write_paused = False
+        self.in_callback = False
+        self.turn_written = False
+
+    # What the program calls
+
+    def recv(self, decode: bool | None = None) -> Coroutine[Any, Any, Any]:
+        """Receive the next message.
+
+        When it is cancelled, no message is lost: the next call receives it.
+
+        Args:
+            decode: True gives text, also of a binary message, False gives bytes, also of a text
+                message; None gives what was sent.
+
+        Returns:
+            The message: ``str`` or ``bytes``.
+
+        Raises:
+            ConnectionClosed: when the connection is closed and all messages were received.
+            ConcurrencyError: if another coroutine is receiving.
+
+        """
+        return RecvOperation(self, -1 if decode is None else 1 if decode else 0, False)
+
+    def send(
+        self,
+        message: Any,
+        text: bool | None = None,
+        *,
+        compress: bool | None = None,
+        timeout: float | None = None,
+    ) -> Coroutine[Any, Any, None]:
+        """Send a message.
+
+        It returns when the message is on its way or in the write buffer; while the buffer is over
+        its limit (``write_limit``), it waits. An iterable or asynchronous iterable of ``str`` or of
+        bytes-like objects is sent as a fragmented message, each item when it comes.
+
+        A cancellation leaves a message whole: sent or not at all. Cancelling a fragmented one that
+        was begun closes the connection with code 1011, as nothing else could follow it.
+
+        Args:
+            message: ``str``, sent as text; ``bytes``, ``bytearray`` or ``memoryview``, sent as
+                binary; or an iterable of either.
+            text: send text as binary (False) or bytes, which must be UTF-8, as text (True).
+            compress: whether to compress this message, where compression was negotiated.
+            timeout: how long to wait for room in the write buffer, in seconds.
+
+        Raises:
+            ConnectionClosed: if the connection is closed.
+            TypeError: if the message has another type, among them a mapping.
+            TimeoutError: when the time is up; the message was then put into the write buffer
+                nevertheless if it wasn't fragmented and nobody else was sending.
+
+        """
+        return SendOperation(self, message, text, compress, timeout)
+
+    def __aiter__(self) -> MessageIterator:
+        """Iterate over messages until the connection is closed.
+
+        Raises:
+            ConnectionClosedError: when it wasn't closed normally (1000, 1001 or no code).
+
+        """
+        return MessageIterator(self)
+
+    # What the transport calls
+
+    def get_buffer(self, sizehint: int) -> Any:
+        """Give the place for the bytes to receive."""
+        if not self.opening:
+            room = self.reader.room(DIRECT)
+            if room is not None:
+                self.direct = True
+                return room
+        if self.hub.in_use or not can_share_buffer(self.loop):
+            self.spare = bytearray(BUFFER_SIZE // 4)
+            return self.spare
+        return self.hub.view
+
+    def buffer_updated(self, nbytes: int) -> None:
+        """Take in the bytes that were received."""
+        if self.spare is not None:
+            data = bytes(self.spare[:nbytes])
+            self.spare = None
+            self.data_received(data)
+            return
+        if self.opening:
+            self.activity += 1
+            self.opening_received(bytes(self.hub.view[:nbytes]))
+            return
+        hub = self.hub
+        reader = self.reader
+        self.activity += 1
+        self.burst = 0
+        self.in_callback = True
+        try:
+            if self.direct:
+                self.direct = False
+                try:
+                    reader.received_in_room(nbytes)
+                except Exception as exc:
+                    self.failed(exc)
+            else:
+                rest = reader.unread()
+                if rest > HEADROOM:
+                    reader.feed(hub.view[:nbytes])
+                else:
+                    if rest:
+                        hub.buffer[HEADROOM - rest : HEADROOM] = reader.rest()
+                    reader.lend(hub.buffer, HEADROOM - rest, HEADROOM + nbytes)
+                    hub.in_use = True
+            self.read()
+        finally:
+            reader.give_back()
+            hub.in_use = False
+            self.in_callback = False
+            self.flush()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in bytes that were received elsewhere."""
+        self.activity += 1
+        if self.opening:
+            self.opening_received(data)
+            return
+        self.reader.feed(data)
+        self.received()
+
+    def received(self) -> None:
+        """Read what is in the reader's own buffer."""
+        self.burst = 0
+        self.in_callback = True
+        try:
+            self.read()
+        finally:
+            self.in_callback = False
+            self.flush()
+
+    # Reading
+
+    def read(self) -> None:
+        """Give what was received to whoever waits for it, and queue the rest."""
+        reader = self.reader
+        if self.receiving:
+            if not reader.has_message():
+                message = self.next_message(True)
+                if message is not None:
+                    reader.put(message)
+            if reader.has_message() or self.ended:
+                self.wake_receiver()
+        if not reader.stopped:
+            self.read_ahead()
+        if (
+            self.piece_waiter is not None
+            and (reader.has_fragment() or self.ended)
+            and not self.piece_waiter.done()
+        ):
+            self.piece_waiter.set_result(None)
+
+    def wake_receiver(self) -> None:
+        """Resume the coroutine that waits for a message."""
+        if self.waiter.callback is not None:
+            # Within another task's step, that one has to come to its end first.
+            if current_task(self.loop) is None:
+                self.waiter.wake()
+            else:
+                self.waiter.schedule()
+
+    def suspend(self) -> Waiter:
+        """Give what a coroutine that receives has to wait for."""
+        self.receiving = True
+        self.burst = 0
+        self.waiter.start()
+        return self.waiter
+
+    def over_budget(self) -> bool:
+        """Whether the event loop must get its turn before the next message is taken."""
+        if self.burst == 0:
+            self.burst_start = monotonic()
+            return False
+        if self.burst % CLOCK_EVERY or monotonic() - self.burst_start < BUDGET:
+            return False
+        return bool(self.reader.held) or self.reader.unread() > 0
+
+    def continue_soon(self) -> None:
+        """Go on with what was received in the next turn of the loop."""
+        if not self.continuing:
+            self.continuing = True
+            self.loop.call_soon(self.continue_reading)
+
+    def continue_reading(self) -> None:
+        """Go on with what was received."""
+        self.continuing = False
+        self.received()
+
+    def next_message(self, join: bool) -> Any:
+        """Read a message; None if there is none. Control frames are dealt with on the way."""
+        reader = self.reader
+        while True:
+            try:
+                message = reader.next_message(join)
+            except Exception as exc:
+                self.failed(exc)
+                return None
+            if message is not CONTROL:
+                return message
+            self.control_received(reader.opcode, reader.take_payload())
+            if self.writer.writes:
+                self.wrote()
+
+    def failed(self, exc: Exception) -> None:
+        """Fail the connection, but not before the messages that came first were received."""
+        self.reader.stop()
+        if self.reader.has_message():
+            self.deferred = exc
+            self.defer_failure()
+        else:
+            self.receive_failed(exc)
+
+    def read_ahead(self) -> None:
+        """Read messages that nobody waits for, up to the limit."""
+        reader = self.reader
+        while True:
+            wanted = self.receiving and not reader.has_message()
+            # After a Close frame was sent, messages beyond the limit are of no use any more.
+            reader.discarding = self.draining and reader.held > self.high
+            if reader.held > self.high and not wanted and not self.draining:
+                if not self.read_paused:
+                    self.read_paused = True
+                    self.transport.pause_reading()
+                return
+            message = self.next_message(False)
+            if message is None:
+                if reader.held <= self.high or wanted or self.draining:
+                    if self.read_paused:
+                        self.resume_reading()
+                    return
+            elif reader.held <= self.high:
+                reader.put(message)
+
+    def took_message(self) -> None:
+        """Read on when there is room in the queue again."""
+        if self.read_paused and self.reader.held <= self.low:
+            self.read_ahead()
+
+    def resume_reading(self) -> None:
+        """Let the transport read again."""
+        self.read_paused = False
+        if self.transport is not None and not self.ended:
+            self.transport.resume_reading()
+
+    # Writing
+
+    def wrote(self) -> None:
+        """See to it that what was written gets out."""
+        if self.writer.pending >= MOST_PENDING:
+            self.flush()
+        elif not self.in_callback and not self.turn_written:
+            # The first of this turn goes out at once, what follows together.
+            self.turn_written = True
+            self.hub.flush_later(self)
+            self.flush()
+
+    def end_turn(self) -> None:
+        """Flush what was written in this turn of the loop after the first time."""
+        self.turn_written = False
+        self.flush()
+
+    def flush(self) -> None:
+        """Give what was written to the transport."""
+        writer = self.writer
+        if not writer.writes or self.transport is None:
+            return
+        large = writer.split and writer.pending >= MOST_PENDING
+        writes = writer.take()
+        if not writes[len(writes) - 1]:
+            self.write_end(writes)
+        elif len(writes) == 1:
+            self.transport.write(writes[0])
+        elif large:
+            self.transport.writelines(writes)
+        else:
+            self.transport.write(b"".join(writes))

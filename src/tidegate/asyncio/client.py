@@ -1,0 +1,454 @@
+"""The asyncio client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import traceback
+import urllib.parse
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..client import ClientProtocol, backoff, process_exception
+from ..datastructures import Headers, HeadersLike
+from ..exceptions import InvalidMessage, InvalidStatus, SecurityError
+from ..extensions.permessage_deflate import enable_client_permessage_deflate
+from ..headers import validate_subprotocols
+from ..http11 import USER_AGENT, Response
+from ..protocol import CONNECTING, OPEN
+from ..uri import WebSocketURI, parse_uri
+from .arguments import refuse_older_arguments
+from .connection import Connection
+from .reconnection import ConnectionEvent, Reconnection
+from .transports import create_connection as create_tcp_connection
+from .transports import create_unix_connection
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Generator, Sequence
+    from types import TracebackType
+
+    from ..extensions.base import ClientExtensionFactory
+    from ..typing import LoggerLike, Origin, PathLike, Subprotocol
+
+__all__ = ["ClientConnection", "ConnectionEvent", "connect", "unix_connect"]
+
+MAX_REDIRECTS = int(os.environ.get("TIDEGATE_MAX_REDIRECTS", "10"))
+
+# RFC 9110, section 15.4: those that tell where to go instead.
+REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
+
+# What is meant for one origin, and not for another that it redirects to.
+CREDENTIALS = ("Authorization", "Cookie", "Proxy-Authorization")
+
+
+class ClientConnection(Connection):
+    """The client's end of a connection on asyncio. See `Connection`."""
+
+    protocol: ClientProtocol
+    _response_waiter: asyncio.Future[None] | None = None
+
+    def __init__(
+        self,
+        protocol: ClientProtocol,
+        *,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        close_timeout: float | None = 10,
+        max_queue: int | tuple[int | None, int | None] | None = 16,
+        write_limit: int | tuple[int, int | None] = 2**15,
+    ) -> None:
+        super().__init__(
+            protocol,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+            max_queue=max_queue,
+            write_limit=write_limit,
+        )
+
+    async def handshake(
+        self,
+        additional_headers: HeadersLike | None = None,
+        user_agent_header: str | None = USER_AGENT,
+    ) -> None:
+        """Do the opening handshake.
+
+        Args:
+            additional_headers: headers to add to the request.
+            user_agent_header: value of the User-Agent header; None for none.
+
+        Raises:
+            InvalidHandshake: if the server doesn't accept the connection.
+            ConnectionError: if the connection is lost meanwhile.
+
+        """
+        self.request = self.protocol.connect()
+        if additional_headers is not None:
+            self.request.headers.update(additional_headers)
+        if user_agent_header is not None:
+            self.request.headers.setdefault("User-Agent", user_agent_header)
+        self._response_waiter = self.loop.create_future()
+        self.protocol.send_request(self.request)
+        self.flush()
+        try:
+            await self._response_waiter
+        finally:
+            self._response_waiter = None
+        if self.protocol.handshake_exc is not None:
+            exc = self.protocol.handshake_exc
+            if self.connection_exc is not None and isinstance(exc, InvalidMessage):
+                raise exc from self.connection_exc
+            raise exc
+
+    def opening_received(self, data: bytes) -> None:
+        super().opening_received(data)
+        self._check_opening()
+
+    def _check_opening(self) -> None:
+        """Tell `handshake` when the response is there, or can't come any more."""
+        if self.protocol.state is CONNECTING and self.protocol.handshake_exc is None:
+            return
+        waiter = self._response_waiter
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+        if self.protocol.state is OPEN and self.opening:
+            self.opened()
+
+    def process_event(self, event: Any) -> None:
+        if self.response is None:
+            assert isinstance(event, Response)
+            self.response = event
+
+    def eof_received(self) -> None:
+        super().eof_received()
+        self._check_opening()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        super().connection_lost(exc)
+        self._check_opening()
+
+
+class connect:
+    """Connect to a WebSocket server.
+
+    There are three ways to use it. Await it::
+
+        connection = await connect("wss://example.com/")
+        ...
+        await connection.close()
+
+    Or use it as a context manager, which closes the connection at its end::
+
+        async with connect("wss://example.com/") as connection:
+            ...
+
+    Or let it reconnect: the iterator gives a connection again and again, with growing delays
+    between attempts that fail::
+
+        async for connection in connect("wss://example.com/"):
+            try:
+                ...
+            except ConnectionClosed:
+                continue
+
+    Args:
+        uri: where to connect, ``ws://`` or ``wss://``.
+        origin: value of the Origin header, for servers that require one.
+        extensions: extensions to offer, the preferred first.
+        subprotocols: subprotocols to offer, the preferred first.
+        compression: ``"deflate"`` enables permessage-deflate, None disables it.
+        additional_headers: headers to add to the opening handshake request.
+        user_agent_header: value of the User-Agent header; None for none.
+        proxy: URL of the proxy to use; True to find one in the environment and the settings of
+            the operating system; None for none.
+        process_exception: when reconnecting, says whether a failure is worth another attempt: it
+            returns None for yes, the exception (or another) to raise for no. The default tries
+            again after network errors, time-outs and HTTP 500, 502, 503 and 504, but not after
+            certificate errors.
+        open_timeout: how long connecting may take, opening handshake included, in seconds; None
+            for no limit.
+        ping_interval: time between keepalive pings in seconds; None for none.
+        ping_timeout: how long to wait for any sign of life after one, in seconds; None for ever.
+        close_timeout: how long closing may take, in seconds; None for ever.
+        reconnect_delays: when reconnecting, gives a generator of the delays in seconds. When it
+            ends, the last failure is raised.
+        reconnect_limit: when reconnecting, how many attempts in a row may fail; then the failure is
+            raised. None for no limit.
+        on_event: when reconnecting, called with a `ConnectionEvent` when something changes.
+        max_size: limit on incoming messages in bytes, after decompression; a tuple ``(message,
+            fragment)`` also limits frames; None for no limit.
+        max_queue: how many frames may wait to be received before reading stops, ``high`` or
+            ``(high, low)``; None for no limit.
+        write_limit: size of the write buffer in bytes from which on ``send`` waits, ``high`` or
+            ``(high, low)``.
+        logger: where to log; the default is ``tidegate.client``.
+        create_connection: subclass of `ClientConnection` to use.
+        **kwargs: given to `asyncio.loop.create_connection`: ``ssl``, ``server_hostname``,
+            ``host`` and ``port`` to connect to somewhere else than the URI says, ``sock``,
+            ``local_addr``, and so on.
+
+    Raises:
+        InvalidURI: if the URI isn't valid.
+        InvalidProxy: if the proxy's URL isn't valid.
+        OSError: if the TCP connection fails.
+        InvalidHandshake: if the opening handshake fails.
+        TimeoutError: if connecting takes longer than ``open_timeout``.
+        TypeError: if an argument of the older API is given; the message names the new one.
+
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        *,
+        # WebSocket
+        origin: Origin | None = None,
+        extensions: Sequence[ClientExtensionFactory] | None = None,
+        subprotocols: Sequence[Subprotocol] | None = None,
+        compression: str | None = "deflate",
+        # HTTP
+        additional_headers: HeadersLike | None = None,
+        user_agent_header: str | None = USER_AGENT,
+        proxy: str | Literal[True] | None = True,
+        process_exception: Callable[[Exception], Exception | None] = process_exception,
+        # Timeouts
+        open_timeout: float | None = 10,
+        ping_interval: float | None = 20,
+        ping_timeout: float | None = 20,
+        close_timeout: float | None = 10,
+        reconnect_delays: Callable[[], Generator[float]] = backoff,
+        reconnect_limit: int | None = None,
+        on_event: Callable[[ConnectionEvent], object] | None = None,
+        # Limits
+        max_size: int | tuple[int | None, int | None] | None = 2**20,
+        max_queue: int | tuple[int | None, int | None] | None = 16,
+        write_limit: int | tuple[int, int | None] = 2**15,
+        # Logging
+        logger: LoggerLike | None = None,
+        # Escape hatches
+        create_connection: type[ClientConnection] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        refuse_older_arguments("connect", kwargs)
+        self.uri = uri
+        self.ws_uri = parse_uri(uri)
+        if subprotocols is not None:
+            validate_subprotocols(subprotocols)
+        if compression == "deflate":
+            extensions = enable_client_permessage_deflate(extensions)
+        elif compression is not None:
+            raise ValueError(f"unsupported compression: {compression}")
+        self.additional_headers = additional_headers
+        self.user_agent_header = user_agent_header
+        self.proxy = proxy
+        self.process_exception = process_exception
+        self.open_timeout = open_timeout
+        self.reconnect_delays = reconnect_delays
+        self.reconnect_limit = reconnect_limit
+        self.on_event = on_event
+        self.logger: LoggerLike = logging.getLogger("tidegate.client") if logger is None else logger
+        self.create_connection = (
+            ClientConnection if create_connection is None else create_connection
+        )
+        self.protocol_kwargs: dict[str, Any] = {
+            "origin": origin,
+            "extensions": extensions,
+            "subprotocols": subprotocols,
+            "max_size": max_size,
+            "logger": self.logger,
+        }
+        self.connection_options: dict[str, Any] = {
+            "ping_interval": ping_interval,
+            "ping_timeout": ping_timeout,
+            "close_timeout": close_timeout,
+            "max_queue": max_queue,
+            "write_limit": write_limit,
+        }
+        self.create_connection_kwargs = kwargs
+        self.connection: ClientConnection | None = None
+
+    # Connecting once
+
+    def factory(self) -> ClientConnection:
+        """Make a connection without transport."""
+        protocol = ClientProtocol(self.ws_uri, **self.protocol_kwargs)
+        return self.create_connection(protocol, **self.connection_options)
+
+    async def open_tcp_connection(self) -> ClientConnection:
+        """Make a connection with a transport, TLS included."""
+        loop = asyncio.get_running_loop()
+        kwargs = self.create_connection_kwargs.copy()
+        ws_uri = self.ws_uri
+        if ws_uri.secure:
+            kwargs.setdefault("ssl", True)
+            if kwargs["ssl"] is None:
+                raise ValueError("ssl=None is incompatible with a wss:// URI")
+            kwargs.setdefault("server_hostname", ws_uri.host)
+        elif kwargs.get("ssl") is not None:
+            raise ValueError("ssl argument is incompatible with a ws:// URI")
+        connection: ClientConnection
+        if kwargs.pop("unix", False):
+            _, connection = await create_unix_connection(loop, self.factory, **kwargs)
+        else:
+            if kwargs.get("sock") is None:
+                if isinstance(self.proxy, str):
+                    return await self.open_tunnel(loop, self.proxy, kwargs)
+                kwargs.setdefault("host", ws_uri.host)
+                kwargs.setdefault("port", ws_uri.port)
+            _, connection = await create_tcp_connection(loop, self.factory, **kwargs)
+        return connection
+
+    async def open_tunnel(
+        self, loop: asyncio.AbstractEventLoop, proxy: str, kwargs: dict[str, Any]
+    ) -> ClientConnection:
+        """Make a connection with a transport that leads through a proxy."""
+        # Imported here because most programs have no proxy.
+        from ..proxy.routes import Route
+        from ..proxy.url import parse_proxy
+        from .tunnel import connect_through
+
+        route = Route(self.ws_uri, parse_proxy(proxy), "the argument proxy")
+        _, connection = await connect_through(
+            loop,
+            self.factory,
+            self.ws_uri,
+            route,
+            open_timeout=self.open_timeout,
+            user_agent_header=self.user_agent_header,
+            **kwargs,
+        )
+        return connection
+
+    async def connect(self) -> ClientConnection:
+        """Connect, following redirects."""
+        redirected = False
+        try:
+            async with asyncio.timeout(self.open_timeout):
+                for _ in range(MAX_REDIRECTS):
+                    connection = await self.open_tcp_connection()
+                    try:
+                        await connection.handshake(self.additional_headers, self.user_agent_header)
+                    except BaseException as exc:
+                        connection.transport.abort()
+                        if not isinstance(exc, Exception):
+                            raise
+                        location = self.process_redirect(exc)
+                        if not isinstance(location, str):
+                            if location is exc:
+                                raise
+                            raise location from exc
+                        redirected = True
+                        continue
+                    return connection
+        except TimeoutError as exc:
+            raise TimeoutError("timed out during opening handshake") from exc
+        assert redirected
+        raise SecurityError(f"more than {MAX_REDIRECTS} redirects")
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Say whether a failed opening handshake is a redirect that can be followed.
+
+        Returns:
+            The new URI, which then is the one to connect to, or the exception to raise.
+
+        """
+        if not (
+            isinstance(exc, InvalidStatus)
+            and exc.response.status_code in REDIRECTS
+            and "Location" in exc.response.headers
+        ):
+            return exc
+        old_uri = self.ws_uri
+        new_uri = urllib.parse.urljoin(self.uri, exc.response.headers["Location"])
+        new_ws_uri = parse_uri(new_uri)
+        if old_uri.secure and not new_ws_uri.secure:
+            return SecurityError(f"cannot follow redirect to non-secure URI {new_uri}")
+        if not is_same_origin(old_uri, new_ws_uri):
+            for name in ("host", "port", "sock", "unix"):
+                if self.create_connection_kwargs.get(name):
+                    return ValueError(
+                        f"cannot follow cross-origin redirect to {new_uri} with an explicit "
+                        f"{'socket' if name in ('sock', 'unix') else 'host or port'}"
+                    )
+            if self.additional_headers is not None:
+                headers = Headers(self.additional_headers)
+                for name in CREDENTIALS:
+                    if name in headers:
+                        del headers[name]
+                self.additional_headers = headers
+        elif new_ws_uri.user_info is None:
+            new_ws_uri.username, new_ws_uri.password = old_uri.username, old_uri.password
+        self.uri, self.ws_uri = new_uri, new_ws_uri
+        return new_uri
+
+    # ... = await connect(...)
+
+    def __await__(self) -> Generator[Any, None, ClientConnection]:
+        return self.connect().__await__()
+
+    # async with connect(...) as ...: ...
+
+    async def __aenter__(self) -> ClientConnection:
+        self.connection = await self.connect()
+        return await self.connection.__aenter__()
+
+    async def __aexit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc_value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        connection, self.connection = self.connection, None
+        assert connection is not None
+        await connection.__aexit__(exc_type, exc_value, traceback)
+
+    # async for ... in connect(...):
+
+    async def __aiter__(self) -> AsyncIterator[ClientConnection]:
+        reconnection = Reconnection(self.reconnect_delays, self.reconnect_limit, self.on_event)
+        while True:
+            reconnection.connecting()
+            try:
+                async with self as connection:
+                    reconnection.connected(connection)
+                    yield connection
+                reconnection.disconnected(connection)
+            except Exception as exc:
+                verdict = self.process_exception(exc)
+                delay = reconnection.failed(exc, None if verdict is None else verdict)
+                if verdict is exc:
+                    raise
+                if verdict is not None:
+                    raise verdict from exc
+                if delay is None:
+                    raise
+                self.logger.info(
+                    "connect failed; reconnecting in %.1f seconds: %s",
+                    delay,
+                    traceback.format_exception_only(exc)[0].strip(),
+                )
+                await asyncio.sleep(delay)
+
+
+def is_same_origin(one: WebSocketURI, other: WebSocketURI) -> bool:
+    """Say whether two URIs have the same scheme, host and port (RFC 6454, section 5)."""
+    return (one.secure, one.host, one.port) == (other.secure, other.host, other.port)
+
+
+def unix_connect(
+    path: PathLike | None = None,
+    uri: str | None = None,
+    **kwargs: Any,
+) -> connect:
+    """Connect to a WebSocket server that listens on a Unix socket.
+
+    Args:
+        path: file system path of the socket.
+        uri: URI of the server; the host is what goes into the Host header. The default is
+            ``ws://localhost/``, or ``wss://localhost/`` if ``ssl`` is given.
+        **kwargs: the arguments of `connect`.
+
+    """
+    if uri is None:
+        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
+    return connect(uri=uri, unix=True, path=path, **kwargs)

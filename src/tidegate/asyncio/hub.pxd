@@ -1,0 +1,12 @@
+cdef class Hub:
+    cdef public object loop
+    cdef bytearray buffer
+    cdef public object view
+    cdef bint in_use
+    cdef list to_flush
+    cdef bint flush_scheduled
+    cdef list timers
+    cdef object timer
+    cdef Py_ssize_t serial
+
+    cdef object flush_later(self, channel)

@@ -1,0 +1,104 @@
+"""What the connections of one event loop share, so that an idle one costs nothing.
+
+That is the buffer that bytes are received into, the flush at the end of a turn of the loop, and
+the timer for keepalive and other deadlines.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import sys
+import weakref
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# How much is received at once, in bytes. Larger payloads are received where they stay.
+BUFFER_SIZE = 256 * 1024
+# Room before that for what was left over: at most a header and a control frame's payload.
+HEADROOM = 256
+
+
+class Hub:
+    """What the connections of one event loop share."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.loop = loop
+        self.buffer = bytearray(HEADROOM + BUFFER_SIZE)
+        self.view = memoryview(self.buffer)[HEADROOM:]
+        self.in_use = False
+        self.to_flush: list[Any] = []
+        self.flush_scheduled = False
+        self.timers: list[Any] = []
+        self.timer: asyncio.TimerHandle | None = None
+        self.serial = 0
+
+    def flush_later(self, channel: Any) -> None:
+        """Flush what a connection writes from now on at the end of this turn of the loop."""
+        self.to_flush.append(channel)
+        if not self.flush_scheduled:
+            self.flush_scheduled = True
+            self.loop.call_soon(self.end_turn)
+
+    def end_turn(self) -> None:
+        """Flush the connections that wrote in this turn of the loop."""
+        self.flush_scheduled = False
+        channels, self.to_flush = self.to_flush, []
+        for channel in channels:
+            channel.end_turn()
+
+    def call_at(self, when: float, method: Callable[[], object]) -> None:
+        """Call a bound method at a time of the loop's clock, or somewhat later.
+
+        It can't be cancelled: the method has to look whether there is still something to do. The
+        object it belongs to isn't kept alive.
+
+        """
+        self.serial += 1
+        heapq.heappush(self.timers, (when, self.serial, weakref.WeakMethod(method)))
+        if self.timer is None or when < self.timer.when():
+            if self.timer is not None:
+                self.timer.cancel()
+            self.timer = self.loop.call_at(when, self.run_timers)
+
+    def run_timers(self) -> None:
+        """Call what is due."""
+        self.timer = None
+        now = self.loop.time()
+        while self.timers and self.timers[0][0] <= now:
+            method = heapq.heappop(self.timers)[2]()
+            if method is not None:
+                try:
+                    method()
+                except Exception as exc:
+                    self.loop.call_exception_handler(
+                        {"message": f"Exception in timer {method!r}", "exception": exc}
+                    )
+        while self.timers and self.timers[0][2]() is None:
+            heapq.heappop(self.timers)
+        if self.timers and self.timer is None:
+            self.timer = self.loop.call_at(self.timers[0][0], self.run_timers)
+
+
+_hubs: dict[int, Hub] = {}
+
+
+def get_hub(loop: asyncio.AbstractEventLoop) -> Hub:
+    """Give the hub of an event loop, which is made at the first call."""
+    hub = _hubs.get(id(loop))
+    if hub is None or hub.loop is not loop:
+        for key, other in list(_hubs.items()):
+            if other.loop.is_closed():
+                del _hubs[key]
+        hub = _hubs[id(loop)] = Hub(loop)
+    return hub
+
+
+def can_share_buffer(loop: asyncio.AbstractEventLoop) -> bool:
+    """Say whether a buffer of this loop is filled at once when it was asked for.
+
+    Windows' proactor holds on to it until data arrives.
+    """
+    return sys.platform != "win32" or isinstance(loop, asyncio.SelectorEventLoop)

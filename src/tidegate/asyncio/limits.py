@@ -1,0 +1,117 @@
+"""How many connections a server takes, in all and from one address."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+# No more addresses than this are remembered for the rate of handshakes.
+MOST_ADDRESSES = 10_000
+
+
+class Bucket:
+    """A token bucket: so many per second, and as many at once."""
+
+    __slots__ = ("level", "rate", "since")
+
+    def __init__(self, rate: float, now: float) -> None:
+        self.rate = rate
+        self.level = max(rate, 1.0)
+        self.since = now
+
+    def take(self, now: float) -> bool:
+        """Take a token, if there is one."""
+        self.level = min(max(self.rate, 1.0), self.level + (now - self.since) * self.rate)
+        self.since = now
+        if self.level < 1:
+            return False
+        self.level -= 1
+        return True
+
+    def is_full(self, now: float) -> bool:
+        """Whether it is as good as new."""
+        return self.level + (now - self.since) * self.rate >= max(self.rate, 1.0)
+
+
+@dataclasses.dataclass
+class Limits:
+    """Limits on the connections to a server. None is no limit.
+
+    Who is over a limit is answered with 503, or with 429 when the limit is one per address.
+
+    Args:
+        connections: connections at a time, opening handshakes included.
+        connections_per_address: the same, from one address.
+        handshakes_per_second: opening handshakes begun per second; as many may come at once.
+        handshakes_per_second_per_address: the same, from one address.
+
+    """
+
+    connections: int | None = None
+    connections_per_address: int | None = None
+    handshakes_per_second: float | None = None
+    handshakes_per_second_per_address: float | None = None
+
+    def __post_init__(self) -> None:
+        self._total = 0
+        self._counts: dict[Any, int] = {}
+        self._bucket: Bucket | None = None
+        self._buckets: dict[Any, Bucket] = {}
+
+    def admit(self, address: Any, now: float) -> tuple[int, str] | None:
+        """Count a connection; or say why not: status and text.
+
+        Args:
+            address: remote address of the socket.
+            now: time in seconds.
+
+        """
+        host = host_of(address)
+        if self.connections is not None and self._total >= self.connections:
+            return 503, "The server has as many connections as it takes.\n"
+        count = self._counts.get(host, 0)
+        if self.connections_per_address is not None and count >= self.connections_per_address:
+            return 429, "There are as many connections from your address as the server takes.\n"
+        if self.handshakes_per_second_per_address is not None:
+            bucket = self._buckets.get(host)
+            if bucket is None:
+                self._make_room(now)
+                bucket = self._buckets[host] = Bucket(self.handshakes_per_second_per_address, now)
+            if not bucket.take(now):
+                return 429, "There are too many connections from your address at once.\n"
+        if self.handshakes_per_second is not None:
+            if self._bucket is None:
+                self._bucket = Bucket(self.handshakes_per_second, now)
+            if not self._bucket.take(now):
+                return 503, "The server gets too many connections at once.\n"
+        self._total += 1
+        self._counts[host] = count + 1
+        return None
+
+    def release(self, address: Any) -> None:
+        """Count a connection that was admitted as closed."""
+        host = host_of(address)
+        self._total -= 1
+        count = self._counts.get(host, 0) - 1
+        if count > 0:
+            self._counts[host] = count
+        else:
+            self._counts.pop(host, None)
+
+    def _make_room(self, now: float) -> None:
+        if len(self._buckets) >= MOST_ADDRESSES:
+            for host in [host for host, bucket in self._buckets.items() if bucket.is_full(now)]:
+                del self._buckets[host]
+        if len(self._buckets) >= MOST_ADDRESSES:
+            # Then the oldest, so that a flood from many addresses takes no more memory.
+            del self._buckets[next(iter(self._buckets))]
+
+
+def host_of(address: Any) -> Any:
+    """The part of a socket's address that tells machines apart; IPv6 by its /64 network."""
+    host = address[0] if isinstance(address, tuple) and address else None
+    if isinstance(host, str) and ":" in host and not host.startswith("::ffff:"):
+        import ipaddress
+
+        return int(ipaddress.IPv6Address(host.partition("%")[0])) >> 64
+    return host

@@ -1,0 +1,149 @@
+"""Routing of connections by path, with werkzeug's rules."""
+
+from __future__ import annotations
+
+import http
+import urllib.parse
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..http11 import Request, Response
+from .server import Server, ServerConnection, serve
+
+if TYPE_CHECKING:
+    import ssl as ssl_module
+    from collections.abc import Awaitable, Callable
+
+    from werkzeug.routing import Map
+
+    from ..typing import PathLike
+
+__all__ = ["Router", "route", "unix_route"]
+
+
+class Router:
+    """Finds the handler of a connection in a `werkzeug.routing.Map`.
+
+    Args:
+        url_map: the rules; their endpoints are handlers.
+        server_name: host name that the rules are for; the default is the Host header.
+        url_scheme: scheme of URLs that are built, ``ws`` or ``wss``.
+
+    """
+
+    def __init__(
+        self, url_map: Map, server_name: str | None = None, url_scheme: str = "ws"
+    ) -> None:
+        self.url_map = url_map
+        self.server_name = server_name
+        self.url_scheme = url_scheme
+        for rule in self.url_map.iter_rules():
+            rule.websocket = True
+
+    def get_server_name(self, connection: ServerConnection, request: Request) -> str:
+        """Give the host name that the rules are for."""
+        return request.headers["Host"] if self.server_name is None else self.server_name
+
+    def redirect(self, connection: ServerConnection, url: str) -> Response:
+        """Make a redirect."""
+        response = connection.respond(http.HTTPStatus.FOUND, f"Found at {url}\n")
+        response.headers["Location"] = url
+        return response
+
+    def not_found(self, connection: ServerConnection) -> Response:
+        """Make a response for a path without rule."""
+        return connection.respond(http.HTTPStatus.NOT_FOUND, "Not Found\n")
+
+    def route_request(self, connection: ServerConnection, request: Request) -> Response | None:
+        """Find the handler of a connection; a ``process_request`` function."""
+        from werkzeug.exceptions import NotFound
+        from werkzeug.routing import RequestRedirect
+
+        path, _, query = request.path.partition("?")
+        adapter = self.url_map.bind(
+            server_name=self.get_server_name(connection, request),
+            url_scheme=self.url_scheme,
+        )
+        try:
+            handler, kwargs = adapter.match(
+                path_info=urllib.parse.unquote(path),
+                query_args=query,
+                websocket=True,
+            )
+        except RequestRedirect as redirect:
+            return self.redirect(connection, redirect.new_url)
+        except NotFound:
+            return self.not_found(connection)
+        connection.handler, connection.handler_kwargs = handler, kwargs
+        return None
+
+    async def handler(self, connection: ServerConnection) -> None:
+        """Run the handler that was found."""
+        await connection.handler(connection, **connection.handler_kwargs)
+
+
+def route(
+    url_map: Map,
+    *args: Any,
+    server_name: str | None = None,
+    ssl: ssl_module.SSLContext | Literal[True] | None = None,
+    create_router: type[Router] | None = None,
+    **kwargs: Any,
+) -> Server:
+    """Start a WebSocket server that has a handler for each path.
+
+    It needs werkzeug. The endpoints of the rules are handlers, which get the connection and the
+    variable parts of the path::
+
+        from werkzeug.routing import Map, Rule
+
+        async def channel_handler(websocket, channel_id):
+            ...
+
+        url_map = Map([Rule("/channel/<uuid:channel_id>", endpoint=channel_handler)])
+        async with route(url_map, "localhost", 8765) as server:
+            await server.serve_forever()
+
+    Args:
+        url_map: the rules.
+        *args: host and port, as for `serve`.
+        server_name: host name that the rules are for; the default is the Host header.
+        ssl: TLS configuration; True when a reverse proxy does TLS.
+        create_router: subclass of `Router` to use.
+        **kwargs: the arguments of `serve`.
+
+    """
+    url_scheme = "ws" if ssl is None else "wss"
+    if ssl is not None and ssl is not True:
+        kwargs["ssl"] = ssl
+    router = (Router if create_router is None else create_router)(url_map, server_name, url_scheme)
+
+    first: Callable[..., Awaitable[Response | None] | Response | None] | None
+    first = kwargs.pop("process_request", None)
+    if first is None:
+        process_request: Any = router.route_request
+    else:
+        their_process_request = first
+
+        async def process_request(
+            connection: ServerConnection, request: Request
+        ) -> Response | None:
+            response = their_process_request(connection, request)
+            if response is not None and not isinstance(response, Response):
+                response = await response
+            if response is not None:
+                return response
+            return router.route_request(connection, request)
+
+    return serve(router.handler, *args, process_request=process_request, **kwargs)
+
+
+def unix_route(url_map: Map, path: PathLike | None = None, **kwargs: Any) -> Server:
+    """Start a WebSocket server on a Unix socket that has a handler for each path.
+
+    Args:
+        url_map: the rules; see `route`.
+        path: file system path of the socket.
+        **kwargs: the arguments of `serve` and `route`.
+
+    """
+    return route(url_map, unix=True, path=path, **kwargs)

@@ -1,0 +1,404 @@
+"""The server's side of a connection, as a Sans-I/O state machine."""
+
+from __future__ import annotations
+
+import binascii
+import email.utils
+import http
+import re
+import time
+from typing import TYPE_CHECKING
+
+from .datastructures import Headers, MultipleValuesError
+from .exceptions import (
+    HeaderLineTooLong,
+    InvalidHandshake,
+    InvalidHeader,
+    InvalidHeaderValue,
+    InvalidMessage,
+    InvalidMethod,
+    InvalidOrigin,
+    InvalidProtocol,
+    InvalidUpgrade,
+    NegotiationError,
+    RequestLineTooLong,
+    TooManyHeaders,
+)
+from .headers import (
+    build_extension,
+    parse_connection,
+    parse_extension,
+    parse_subprotocol,
+    parse_upgrade,
+)
+from .http11 import Request, Response
+from .protocol import CONNECTING, OPEN, SERVER, Protocol, State
+from .streams import StreamReader
+from .utils import accept_key
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Sequence
+
+    from .extensions.base import Extension, ServerExtensionFactory
+    from .typing import ExtensionHeader, LoggerLike, Origin, StatusLike, Subprotocol
+
+__all__ = ["ServerProtocol"]
+
+
+class ServerProtocol(Protocol):
+    """The server's side of a connection, without network.
+
+    Args:
+        origins: acceptable values of the Origin header, text or compiled patterns that must match
+            all of it; None in the list accepts a request without the header.
+        extensions: extensions to negotiate, in the order in which they are tried.
+        subprotocols: supported subprotocols, the preferred first.
+        select_subprotocol: called with this protocol and the subprotocols that the client offers;
+            returns one of them, None to go on without, or raises `NegotiationError`.
+        state: initial state.
+        max_size: limit on incoming messages in bytes; see `Protocol`.
+        logger: where to log; the default is ``tidegate.server``.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        origins: Sequence[Origin | re.Pattern[str] | None] | None = None,
+        extensions: Sequence[ServerExtensionFactory] | None = None,
+        subprotocols: Sequence[Subprotocol] | None = None,
+        select_subprotocol: (
+            Callable[[ServerProtocol, Sequence[Subprotocol]], Subprotocol | None] | None
+        ) = None,
+        state: State = CONNECTING,
+        max_size: int | tuple[int | None, int | None] | None = 2**20,
+        logger: LoggerLike | None = None,
+    ) -> None:
+        super().__init__(SERVER, state=state, max_size=max_size, logger=logger)
+        self.origins = origins
+        self.available_extensions = extensions
+        self.available_subprotocols = subprotocols
+        self._select_subprotocol = select_subprotocol
+        if state is CONNECTING:
+            self.reader = StreamReader()
+            self.parser = self.parse_request()
+
+    def parse_request(self) -> Generator[None]:
+        """Read the opening handshake request; a generator that yields when it needs more bytes."""
+        assert self.reader is not None
+        try:
+            request = yield from Request.parse(self.reader.read_line)
+        except (RequestLineTooLong, HeaderLineTooLong, TooManyHeaders) as exc:
+            self.handshake_exc = exc
+            too_long = isinstance(exc, RequestLineTooLong)
+            self.send_response(
+                self.reject(
+                    http.HTTPStatus.REQUEST_URI_TOO_LONG
+                    if too_long
+                    else http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    f"The opening handshake failed: {exc}.\n",
+                )
+            )
+        except Exception as exc:
+            self.handshake_exc = InvalidMessage("did not receive a valid HTTP request")
+            self.handshake_exc.__cause__ = exc
+            self.send_eof()
+            self.reader = None
+            self.frame_reader.stop()
+        else:
+            if self.debug:
+                self.logger.debug("< %s %s %s", request.method, request.path, request.protocol)
+                for name, value in request.headers.raw_items():
+                    self.logger.debug("< %s: %s", name, value)
+            self.events.append(request)
+
+    def accept(self, request: Request) -> Response:
+        """Make the response to a request: an acceptance, or a refusal that says why.
+
+        Send it with `send_response`. The response may be changed before that, for example to set
+        cookies. After a refusal, the reason is in `handshake_exc`.
+
+        Args:
+            request: what `events_received` gave.
+
+        Returns:
+            The response: 101, or 400, 403, 405, 426, 500 or 505.
+
+        """
+        try:
+            accept, extensions, subprotocol = self.process_request(request)
+        except InvalidHandshake as exc:
+            return self._refuse(exc)
+        except Exception as exc:
+            self.handshake_exc = exc
+            self.logger.error("opening handshake failed", exc_info=True)
+            return self.reject(
+                http.HTTPStatus.INTERNAL_SERVER_ERROR,
+                "The opening handshake failed because of an error in the server. "
+                "Its log tells more.\n",
+            )
+        headers = Headers()
+        headers["Date"] = http_date()
+        headers["Upgrade"] = "websocket"
+        headers["Connection"] = "Upgrade"
+        headers["Sec-WebSocket-Accept"] = accept
+        if extensions is not None:
+            headers["Sec-WebSocket-Extensions"] = extensions
+        if subprotocol is not None:
+            headers["Sec-WebSocket-Protocol"] = subprotocol
+        return Response(101, "Switching Protocols", headers)
+
+    def _refuse(self, exc: InvalidHandshake) -> Response:
+        """Give the response that fits the reason."""
+        status = http.HTTPStatus.BAD_REQUEST
+        text = f"The opening handshake failed: {exc}.\n"
+        extra = {}
+        if isinstance(exc, InvalidMethod):
+            # RFC 9110, section 15.5.6
+            status, extra = http.HTTPStatus.METHOD_NOT_ALLOWED, {"Allow": "GET"}
+        elif isinstance(exc, InvalidProtocol):
+            status = http.HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
+        elif isinstance(exc, InvalidOrigin):
+            status = http.HTTPStatus.FORBIDDEN
+        elif isinstance(exc, InvalidUpgrade):
+            # RFC 9110, section 15.5.22
+            status, extra = http.HTTPStatus.UPGRADE_REQUIRED, {"Upgrade": "websocket"}
+            text += (
+                "\nThis is a WebSocket server: a WebSocket client can talk to it, not a browser's"
+            )
+            text += " address bar.\n"
+        elif isinstance(exc, InvalidHeader) and exc.name == "Sec-WebSocket-Version":
+            # RFC 6455, section 4.4
+            extra = {"Sec-WebSocket-Version": "13"}
+            if exc.value is not None:
+                status = http.HTTPStatus.UPGRADE_REQUIRED
+                extra["Upgrade"] = "websocket"
+        response = self.reject(status, text)
+        for name, value in extra.items():
+            response.headers[name] = value
+        self.handshake_exc = exc
+        if self.debug:
+            self.logger.debug("! opening handshake refused", exc_info=exc)
+        return response
+
+    def process_request(self, request: Request) -> tuple[str, str | None, str | None]:
+        """Check a request and negotiate what it offers (RFC 6455, section 4.2).
+
+        Returns:
+            The values of the headers Sec-WebSocket-Accept, Sec-WebSocket-Extensions and
+            Sec-WebSocket-Protocol, the last two None where there is nothing to say.
+
+        Raises:
+            InvalidHandshake: if the request is not acceptable; the subclass says why.
+
+        """
+        if request.method != "GET":
+            raise InvalidMethod(request.method)
+        if request.protocol != "HTTP/1.1":
+            raise InvalidProtocol(request.protocol)
+        headers = request.headers
+
+        # RFC 9110, section 7.2: exactly one.
+        self._one_value(headers, "Host")
+
+        connection = headers.get_all("Connection")
+        options = [option for value in connection for option in parse_connection(value)]
+        if not any(option.lower() == "upgrade" for option in options):
+            raise InvalidUpgrade("Connection", ", ".join(options) if options else None)
+        upgrade = headers.get_all("Upgrade")
+        protocols = [protocol for value in upgrade for protocol in parse_upgrade(value)]
+        # RFC 6455, section 4.2.1: compared without regard to case. Anything next to it is refused,
+        # because nothing else is offered here.
+        if not (len(protocols) == 1 and protocols[0].lower() == "websocket"):
+            raise InvalidUpgrade("Upgrade", ", ".join(protocols) if protocols else None)
+
+        key = self._one_value(headers, "Sec-WebSocket-Key")
+        try:
+            # RFC 6455, section 4.2.1: 16 bytes in base64.
+            valid = len(binascii.a2b_base64(key.encode(), strict_mode=True)) == 16
+        except ValueError:
+            valid = False
+        if not valid:
+            raise InvalidHeaderValue("Sec-WebSocket-Key", key)
+        version = self._one_value(headers, "Sec-WebSocket-Version")
+        if version != "13":
+            raise InvalidHeaderValue("Sec-WebSocket-Version", version)
+
+        self.origin = self.process_origin(headers)
+        extensions_header, extensions = self.process_extensions(headers)
+        self.extensions = extensions
+        self.subprotocol = self.process_subprotocol(headers)
+        return accept_key(key), extensions_header, self.subprotocol
+
+    @staticmethod
+    def _one_value(headers: Headers, name: str) -> str:
+        try:
+            return headers[name]
+        except KeyError:
+            raise InvalidHeader(name) from None
+        except MultipleValuesError:
+            values = ", ".join(headers.get_all(name))
+            raise InvalidHeader(name, f"multiple values: {values}") from None
+
+    def process_origin(self, headers: Headers) -> Origin | None:
+        """Check the Origin header (RFC 6455, section 10.2).
+
+        Returns:
+            The origin, None if the request has none.
+
+        Raises:
+            InvalidOrigin: if it isn't acceptable.
+
+        """
+        # A request has one at most, since a browser sends it (RFC 6454, section 7.3).
+        try:
+            origin = headers.get("Origin")
+        except MultipleValuesError:
+            raise InvalidHeader("Origin", "multiple values") from None
+        if self.origins is not None:
+            for acceptable in self.origins:
+                if origin == acceptable:
+                    break
+                if (
+                    isinstance(acceptable, re.Pattern)
+                    and origin is not None
+                    and acceptable.fullmatch(origin)
+                ):
+                    break
+            else:
+                raise InvalidOrigin(origin)
+        return origin  # type: ignore[return-value]
+
+    def process_extensions(self, headers: Headers) -> tuple[str | None, list[Extension]]:
+        """Negotiate extensions (RFC 6455, section 9.1).
+
+        Returns:
+            The value of the response's header, None if no extension is used, and the extensions.
+
+        Raises:
+            InvalidHandshake: if the request's header is malformed.
+
+        """
+        values = headers.get_all("Sec-WebSocket-Extensions")
+        if not values or not self.available_extensions:
+            return None, []
+        response: list[ExtensionHeader] = []
+        accepted: list[Extension] = []
+        # In the client's order of preference; the first offer of each that suits is taken.
+        for value in values:
+            for name, params in parse_extension(value):
+                for factory in self.available_extensions:
+                    if factory.name != name:
+                        continue
+                    try:
+                        response_params, extension = factory.process_request_params(
+                            params, accepted
+                        )
+                    except NegotiationError:
+                        continue
+                    response.append((name, response_params))
+                    accepted.append(extension)
+                    break
+        return (build_extension(response) if response else None), accepted
+
+    def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
+        """Negotiate a subprotocol (RFC 6455, section 1.9).
+
+        Returns:
+            The subprotocol, None to go on without.
+
+        Raises:
+            InvalidHandshake: if the request's header is malformed, or no subprotocol suits.
+
+        """
+        offered = [
+            subprotocol
+            for value in headers.get_all("Sec-WebSocket-Protocol")
+            for subprotocol in parse_subprotocol(value)
+        ]
+        return self.select_subprotocol(offered)
+
+    def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
+        """Pick one of the subprotocols that the client offers.
+
+        Without ``select_subprotocol``, that is the first of this server's that the client offers.
+
+        Args:
+            subprotocols: what the client offers, maybe nothing.
+
+        Raises:
+            NegotiationError: if this server has subprotocols and the client offers none of them.
+
+        """
+        if self._select_subprotocol is not None:
+            return self._select_subprotocol(self, subprotocols)
+        if not self.available_subprotocols:
+            return None
+        if not subprotocols:
+            raise NegotiationError("missing subprotocol")
+        for subprotocol in self.available_subprotocols:
+            if subprotocol in subprotocols:
+                return subprotocol
+        raise NegotiationError(
+            "invalid subprotocol; expected one of " + ", ".join(self.available_subprotocols)
+        )
+
+    def reject(self, status: StatusLike, text: str) -> Response:
+        """Make a response that refuses the request.
+
+        Args:
+            status: HTTP status.
+            text: body, sent in UTF-8.
+
+        Returns:
+            The response; send it with `send_response`.
+
+        """
+        status = http.HTTPStatus(status)
+        body = text.encode()
+        headers = Headers()
+        headers["Date"] = http_date()
+        headers["Connection"] = "close"
+        headers["Content-Length"] = str(len(body))
+        headers["Content-Type"] = "text/plain; charset=utf-8"
+        return Response(status.value, status.phrase, headers, body)
+
+    def send_response(self, response: Response) -> None:
+        """Send the response to the opening handshake, which ends it.
+
+        Args:
+            response: what `accept` or `reject` made.
+
+        """
+        if self.debug:
+            self.logger.debug("> HTTP/1.1 %d %s", response.status_code, response.reason_phrase)
+            for name, value in response.headers.raw_items():
+                self.logger.debug("> %s: %s", name, value)
+            if response.body:
+                self.logger.debug("> [body] (%d bytes)", len(response.body))
+        self.frame_writer.append(response.serialize())
+        if response.status_code == 101:
+            self.state = OPEN
+            self.start_frames()
+            self.logger.info("connection open")
+            self.receive_frames()
+        else:
+            self.logger.info(
+                "connection rejected (%d %s)", response.status_code, response.reason_phrase
+            )
+            self.send_eof()
+            self.parser = None
+            self.reader = None
+            self.frame_reader.stop()
+
+
+_date: tuple[int, str] = (0, "")
+
+
+def http_date() -> str:
+    """The time now, as HTTP has it (RFC 9110, section 5.6.7)."""
+    global _date
+    now = int(time.time())
+    if _date[0] != now:
+        _date = now, email.utils.formatdate(now, usegmt=True)
+    return _date[1]

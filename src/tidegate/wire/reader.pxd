@@ -1,0 +1,102 @@
+cimport cython
+from libc.stdint cimport uint32_t, uint64_t
+
+from .kernels cimport (
+    UTF8_INVALID,
+    mask_key_at,
+    payload_bytes,
+    payload_grown,
+    payload_new,
+    payload_put,
+    payload_text,
+    payload_unmask,
+    payload_utf8,
+    payload_view,
+    take_bytes,
+    take_text,
+)
+
+cdef object CONTROL
+cdef bytearray EMPTY
+
+
+@cython.final
+cdef class Fragments:
+    cdef public object chunks
+    cdef public bint text
+    cdef public bint complete
+
+    cdef Py_ssize_t add(self, bytes chunk) except -1
+    cpdef object joined(self)
+
+
+cdef class FrameReader:
+    # the bytes that were received and not yet read
+    cdef bytearray buffer
+    cdef Py_ssize_t pos
+    cdef Py_ssize_t end
+    cdef bint lent
+    # the frame whose header was read last
+    cdef public int opcode
+    cdef public bint fin
+    cdef public int rsv
+    cdef uint32_t key
+    cdef public Py_ssize_t length
+    cdef Py_ssize_t start
+    # its payload, when it arrives in pieces
+    cdef object payload
+    cdef Py_ssize_t capacity
+    cdef Py_ssize_t filled
+    # the message that the frame belongs to
+    cdef public int message_opcode
+    cdef bint compressed
+    cdef public Py_ssize_t message_size
+    cdef uint32_t utf8_state
+    cdef Fragments partial
+    # what may be received
+    cdef bint expect_mask
+    cdef public Py_ssize_t max_message_size
+    cdef public Py_ssize_t max_frame_size
+    cdef public bint stopped
+    cdef public bint discarding
+    cdef object deflate
+    cdef tuple other_extensions
+    cdef bint plain
+    cdef bint simple
+    cdef public object log
+    # what was received and not yet taken
+    cdef public object queue
+    cdef public Py_ssize_t held
+    cdef public Py_ssize_t frames_read
+
+    cpdef object configure(self, extensions)
+    cpdef object feed(self, data)
+    cdef object lend(self, bytearray buffer, Py_ssize_t start, Py_ssize_t end)
+    cdef object give_back(self)
+    cpdef Py_ssize_t unread(self)
+    cdef bytes rest(self)
+    cpdef object stop(self)
+    cpdef str truncation(self)
+
+    @cython.locals(buffer=bytearray, first=int, second=int, opcode=int, header=Py_ssize_t,
+                   length=Py_ssize_t, have=Py_ssize_t, pos=Py_ssize_t, wide=uint64_t, i=int)
+    cdef bint next_frame(self) except -1
+    cdef object check_header(self, int opcode, bint fin, int rsv, Py_ssize_t length)
+    cdef object begin_payload(self)
+    @cython.locals(n=Py_ssize_t)
+    cdef bint fill_payload(self) except -1
+    cdef object payload_received(self, Py_ssize_t n)
+    cdef object room(self, Py_ssize_t least)
+    cdef object received_in_room(self, Py_ssize_t n)
+    cdef bytes take_payload(self)
+    @cython.locals(data=bytes)
+    cdef bytes frame_data(self)
+    cdef bytes extended(self, bytes data, Py_ssize_t limit)
+    cpdef tuple next_frame_data(self)
+    cdef object next_message(self, bint join)
+    cdef object assemble(self, bint join)
+    cdef object pop(self)
+    cpdef object pop_fragment(self)
+    cpdef bint has_message(self)
+    cpdef bint has_fragment(self)
+    cdef object put(self, object message)

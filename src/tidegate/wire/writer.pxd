@@ -1,0 +1,29 @@
+from libc.stdint cimport uint32_t
+
+from .kernels cimport frame_bytes, frame_text, header_bytes, mask_key_from
+
+cdef bytes _pool
+cdef Py_ssize_t _pool_pos
+
+cdef uint32_t mask_key()
+
+
+cdef class FrameWriter:
+    cdef public bint mask
+    cdef public bint split
+    cdef public int state
+    cdef public bint continuing
+    cdef public list writes
+    cdef public Py_ssize_t pending
+    cdef public object deflate
+    cdef public tuple extensions
+    cdef public bint compressing
+    cdef public object log
+
+    cpdef object configure(self, extensions)
+    cpdef object write_frame(self, int opcode, data, bint fin, bint rsv1)
+    cdef object write_text(self, str text)
+    cdef object write_bytes(self, int opcode, bytes data)
+    cpdef object write_data(self, int opcode, data, bint fin, compress)
+    cpdef object append(self, bytes data)
+    cpdef list take(self)
