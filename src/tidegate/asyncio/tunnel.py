@@ -212,8 +212,10 @@ class Tunnel:
                 )
             return
         async with self.step(RESOLVE, proxy, address):
-            found = await self.resolve(address)
-            local = None if self.local_addr is None else await self.resolve(self.local_addr)
+            found = await self.resolve(address, self.family)
+            local = None
+            if self.local_addr is not None:
+                local = await self.resolve(self.local_addr, self.family)
         async with self.step(CONNECT_TCP, proxy, address):
             interleave = self.interleave
             if interleave is None and self.happy_eyeballs_delay is not None:
@@ -231,14 +233,10 @@ class Tunnel:
                 sock.close()
                 raise
 
-    async def resolve(self, address: tuple[str, int]) -> list[t.Any]:
+    async def resolve(self, address: tuple[str, int], family: int) -> list[t.Any]:
         """Look up an address to connect to, or from."""
         return await self.loop.getaddrinfo(
-            *address,
-            family=self.family,
-            type=socket.SOCK_STREAM,
-            proto=self.proto,
-            flags=self.flags,
+            *address, family=family, type=socket.SOCK_STREAM, proto=self.proto, flags=self.flags
         )
 
     async def secure(
@@ -267,6 +265,12 @@ class Tunnel:
 
     async def negotiate(self, hop: Hop) -> None:
         """Let a hop talk to its proxy until it is through."""
+        if hop.needs_addresses and not hop.addresses:
+            async with self.step(RESOLVE, hop.proxy, hop.target):
+                # SOCKS4 has no room for others than IPv4.
+                family = socket.AF_INET if hop.proxy.is_socks4 else socket.AF_UNSPEC
+                found = await self.resolve(hop.target, family)
+                hop.addresses = list(dict.fromkeys(info[4][0] for info in found))
         with self.passage.step(CONNECT, hop.proxy, hop.target, hop):
             try:
                 async with asyncio.timeout(self.limit(CONNECT)) as timeout:

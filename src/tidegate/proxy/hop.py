@@ -26,6 +26,7 @@ from collections.abc import Generator
 from ..exceptions import InvalidProxyMessage, ProxyError
 from ..headers import build_host
 from ..printable import printable
+from .hints import hint_for_silence
 from .url import Proxy
 
 if t.TYPE_CHECKING:
@@ -174,9 +175,11 @@ class Hop:
 
     def closed(self) -> ProxyError:
         """Give the error for a connection that the proxy closed before its answer was whole."""
-        error = InvalidProxyMessage("the proxy closed the connection before its answer was whole")
-        error.transient = True
-        return error
+        return InvalidProxyMessage(
+            "the proxy closed the connection before its answer was whole",
+            hint=hint_for_silence(self.proxy),
+            transient=True,
+        )
 
 
 def quoted(data: bytes) -> str:

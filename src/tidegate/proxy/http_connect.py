@@ -19,7 +19,7 @@ from .auth import (
     make_auth,
     parse_challenges,
 )
-from .hints import hint_for_garbage, hint_for_silence, hint_for_status
+from .hints import hint_for_garbage, hint_for_status
 from .hop import Hop, Reconnect, Target, quoted
 from .url import Proxy
 
@@ -281,11 +281,6 @@ class HTTPConnectHop(Hop):
             self.response.body += data[: max(room, 0)]
 
     # Errors
-
-    def closed(self) -> ProxyError:
-        error = super().closed()
-        error.hint = hint_for_silence(self.proxy)
-        return error
 
     def garbage(self, data: bytes) -> ProxyError:
         return InvalidProxyMessage(

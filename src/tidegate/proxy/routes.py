@@ -7,6 +7,7 @@ import dataclasses
 from ..uri import WebSocketURI
 from .hop import Hop, Target
 from .http_connect import HTTPConnectHop
+from .socks import SOCKS4Hop, SOCKS5Hop
 from .url import Proxy
 
 __all__ = ["Route", "make_hop"]
@@ -37,4 +38,4 @@ def make_hop(proxy: Proxy, target: Target, user_agent_header: str | None) -> Hop
     """Give the negotiation that leads through ``proxy`` to ``target``."""
     if proxy.is_http:
         return HTTPConnectHop(proxy, target, user_agent_header)
-    raise NotImplementedError
+    return SOCKS5Hop(proxy, target) if proxy.is_socks5 else SOCKS4Hop(proxy, target)

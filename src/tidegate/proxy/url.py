@@ -85,7 +85,7 @@ class Proxy:
         self.scheme = ALIASES.get(self.scheme, self.scheme)
         if self.scheme not in DEFAULT_PORTS:
             self.refuse(f"scheme {self.scheme} isn't supported; use one of {', '.join(SCHEMES)}")
-        if not isinstance(self.port, int) or not 0 < self.port < 65536:
+        if self.unix_path is None and not 0 < self.port < 65536:
             self.refuse("port isn't between 1 and 65535")
         if not self.host or not self.host.isprintable() or " " in self.host:
             self.refuse("hostname is empty or has characters that no name has")

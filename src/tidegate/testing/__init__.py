@@ -11,5 +11,6 @@ from __future__ import annotations
 
 from .http_proxy import HTTPProxyServer
 from .proxies import Faults, ProxyRequest, ProxyServer
+from .socks_proxy import SOCKSProxyServer
 
-__all__ = ["Faults", "HTTPProxyServer", "ProxyRequest", "ProxyServer"]
+__all__ = ["Faults", "HTTPProxyServer", "ProxyRequest", "ProxyServer", "SOCKSProxyServer"]

@@ -28,8 +28,6 @@ class HTTPProxyServer(ProxyServer):
         **options: those of `ProxyServer`.
     """
 
-    scheme = "http"
-
     def __init__(self, *, auth: str = "basic", **options: t.Any) -> None:
         super().__init__(**options)
         self.auth = auth

@@ -9,8 +9,9 @@ import dataclasses
 import ssl as ssl_module
 import threading
 import typing as t
-import urllib.parse
 from collections.abc import Iterator, Mapping
+
+from ..proxy.url import Proxy
 
 __all__ = ["Faults", "ProxyRequest", "ProxyServer"]
 
@@ -88,8 +89,6 @@ class ProxyServer:
         connections: how many connections were made to it.
     """
 
-    scheme: t.ClassVar[str]
-
     def __init__(
         self,
         *,
@@ -119,22 +118,21 @@ class ProxyServer:
 
     @property
     def url_scheme(self) -> str:
-        return self.scheme if self.ssl is None else f"{self.scheme}+tls"
+        """The scheme of its URL."""
+        raise NotImplementedError
 
     @property
     def url(self) -> str:
         """Its URL, with the credentials that it wants."""
-        quote = urllib.parse.quote
-        user_info = ""
-        if self.username is not None:
-            user_info = quote(self.username, "")
-            if self.password is not None:
-                user_info += f":{quote(self.password, '')}"
-            user_info += "@"
-        if self.unix_path is not None:
-            return f"{self.url_scheme}+unix://{user_info}{quote(self.unix_path)}"
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{self.url_scheme}://{user_info}{host}:{self.port}"
+        proxy = Proxy(
+            self.url_scheme,
+            self.host,
+            self.port,
+            self.username,
+            self.password,
+            unix_path=self.unix_path,
+        )
+        return proxy.url(password=True)
 
     # How it runs
 
