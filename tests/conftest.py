@@ -1,0 +1,86 @@
+"""Runs ``async def`` tests on each event loop, and fails those that leave something behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import inspect
+import ssl
+
+import pytest
+import trustme
+
+
+def loop_factories():
+    """The event loops to test with."""
+    yield pytest.param(asyncio.new_event_loop, id="asyncio")
+    try:
+        import uvloop
+    except ImportError:
+        return
+    yield pytest.param(uvloop.new_event_loop, id="uvloop")
+
+
+def pytest_generate_tests(metafunc):
+    if inspect.iscoroutinefunction(metafunc.function):
+        factories = list(loop_factories())
+        if metafunc.definition.get_closest_marker("asyncio_only"):
+            del factories[1:]
+        metafunc.fixturenames.append("loop_factory")
+        metafunc.parametrize("loop_factory", factories)
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "asyncio_only: run on asyncio's own event loop only")
+    config.addinivalue_line("markers", "leaves_tasks: tasks may be left at the end")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem):
+    function = pyfuncitem.obj
+    if not inspect.iscoroutinefunction(function):
+        return None
+    names = inspect.signature(function).parameters
+    arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    factory = pyfuncitem.callspec.params.get("loop_factory", asyncio.new_event_loop)
+    run_strictly(
+        function(**arguments),
+        factory,
+        tasks_may_stay=pyfuncitem.get_closest_marker("leaves_tasks") is not None,
+    )
+    return True
+
+
+def run_strictly(coroutine, loop_factory, *, tasks_may_stay=False, timeout=30):
+    """Run a coroutine; fail if it leaves tasks, or exceptions that nobody has seen."""
+    complaints = []
+
+    async def body():
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda loop, context: complaints.append(context))
+        async with asyncio.timeout(timeout):
+            await coroutine
+        # Callbacks of closed connections get their turn.
+        for _ in range(3):
+            await asyncio.sleep(0)
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        if left and not tasks_may_stay:
+            pytest.fail(f"tasks left: {left}")
+        gc.collect()
+        await asyncio.sleep(0)
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(body())
+    gc.collect()
+    assert not complaints, complaints
+
+
+@pytest.fixture(scope="session")
+def certificates():
+    """A certificate authority of the tests, and contexts for ``localhost`` and 127.0.0.1."""
+    authority = trustme.CA()
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
