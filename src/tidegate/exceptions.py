@@ -403,7 +403,7 @@ class InvalidHeaderName(InvalidHeader, ValueError):
     """The name of a header has characters that cannot be sent (RFC 9110 section 5.1)."""
 
     def __str__(self) -> str:
-        return f"invalid header name: {printable(self.name)!r}"
+        return f"invalid header name: '{printable(self.name)}'"
 
 
 class InvalidHeaderFormat(InvalidHeader):
@@ -511,7 +511,7 @@ class InvalidReason(ProtocolError, ValueError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"invalid characters in reason: {printable(self.reason)!r}"
+        return f"invalid characters in reason: '{printable(self.reason)}'"
 
 
 class PayloadTooBig(WebSocketException):

@@ -70,8 +70,8 @@ _HEADER_LINE = rf"({_TOKEN}):[\x09\x20]*({_TEXT})"
 _is_token = re.compile(_TOKEN).fullmatch
 _is_text = re.compile(_TEXT).fullmatch
 _is_target = re.compile(_TARGET).fullmatch
-_match_request_line = re.compile(rf"{_REQUEST_LINE}\r\n").match
-_match_status_line = re.compile(rf"{_STATUS_LINE}\r\n").match
+_request_line_re = re.compile(rf"{_REQUEST_LINE}\r\n")
+_status_line_re = re.compile(rf"{_STATUS_LINE}\r\n")
 _find_header_lines = re.compile(rf"^{_HEADER_LINE}\r\n", re.MULTILINE).findall
 
 # The lengths are bounded so that nobody makes int() work; larger sizes are over any limit anyway.
@@ -133,7 +133,7 @@ class Request:
             line = yield from parse_line(read_line, RequestLineTooLong)
         except EOFError as exc:
             raise EOFError("connection closed while reading HTTP request line") from exc
-        match = _match_request_line(line.decode("iso-8859-1") + "\r\n")
+        match = _request_line_re.fullmatch(line.decode("iso-8859-1") + "\r\n")
         if match is None:
             raise _explain_request_line(line)
         headers = yield from parse_headers(read_line)
@@ -149,7 +149,7 @@ class Request:
             InvalidMessage: if the method or the protocol cannot be sent; it is a ValueError.
         """
         head = f"{self.method} {self.path} {self.protocol}\r\n"
-        if _match_request_line(head) is None:
+        if _request_line_re.fullmatch(head) is None:
             if _is_target(self.path) is None:
                 raise InvalidURI(self.path, "characters that aren't allowed in a request")
             raise InvalidMessage(f"invalid HTTP request line: {printable(head.rstrip())}")
@@ -240,7 +240,7 @@ def parse_request(head: bytes | bytearray) -> Request:
     """
     if len(head) <= MAX_LINE_LENGTH:
         text = head.decode("iso-8859-1")
-        match = _match_request_line(text)
+        match = _request_line_re.match(text)
         if match is not None:
             headers = _parse_all_headers(text, match.end())
             if headers is not None:
@@ -263,7 +263,7 @@ def parse_response(head: bytes | bytearray, proxy: bool = False) -> Response:
     """
     if len(head) <= MAX_LINE_LENGTH:
         text = head.decode("iso-8859-1")
-        match = _match_status_line(text)
+        match = _status_line_re.match(text)
         if match is not None:
             status_code, reason_phrase = _check_status(match, proxy)
             headers = _parse_all_headers(text, match.end())
@@ -279,7 +279,7 @@ def _parse_response_head(read_line: ReadLine, proxy: bool) -> Generator[None, No
         line = yield from parse_line(read_line, StatusLineTooLong)
     except EOFError as exc:
         raise EOFError("connection closed while reading HTTP status line") from exc
-    match = _match_status_line(line.decode("iso-8859-1") + "\r\n")
+    match = _status_line_re.fullmatch(line.decode("iso-8859-1") + "\r\n")
     if match is None:
         raise _explain_status_line(line)
     status_code, reason_phrase = _check_status(match, proxy)
