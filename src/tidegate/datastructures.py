@@ -39,7 +39,7 @@ class Headers(MutableMapping[str, str]):
     ``headers.get("Name")`` gives None. Iterating gives each name once, in lower case; `raw_items`
     gives every header.
 
-    Arguments:
+    Args:
         *args: another Headers, a mapping, or an iterable of pairs of name and value.
         **kwargs: more headers.
 
@@ -176,7 +176,7 @@ class Headers(MutableMapping[str, str]):
     def update(self, *args: HeadersLike, **kwargs: str) -> None:
         """Add headers, keeping those that are there.
 
-        Arguments:
+        Args:
             *args: at most one Headers, mapping, or iterable of pairs of name and value.
             **kwargs: more headers.
         """

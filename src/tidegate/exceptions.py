@@ -229,7 +229,7 @@ class ProxyError(InvalidHandshake):
     Its text says what went wrong in the first line and all that is known about it in those that
     follow, without passwords.
 
-    Arguments:
+    Args:
         *args: what went wrong.
         hint: what to try.
         transient: whether trying again later may help.
@@ -517,7 +517,7 @@ class InvalidReason(ProtocolError, ValueError):
 class PayloadTooBig(WebSocketException):
     """A frame or a message is larger than its limit.
 
-    Arguments:
+    Args:
         size_or_message: the size of the frame in bytes, None if it isn't known; giving a message
             instead is deprecated.
         max_size: how many bytes the frame could have had.

@@ -111,7 +111,7 @@ def is_utf8_fragment(
 ) -> bool:
     """Say whether ``data`` can be a part of a text in UTF-8.
 
-    Arguments:
+    Args:
         data: the bytes in question.
         must_start_clean: refuse data that begins in the middle of a character.
         must_end_clean: refuse data that ends in the middle of a character.
@@ -233,7 +233,7 @@ class Frame:
     def serialize(self, *, mask: bool, extensions: Sequence[Extension] | None = None) -> bytes:
         """Give the frame as it is sent.
 
-        Arguments:
+        Args:
             mask: whether to mask the payload, which clients do and servers don't.
             extensions: what encodes the frame first, in this order.
 
@@ -272,7 +272,7 @@ class Frame:
 
         This is a generator: it yields when it needs more data, and returns the frame.
 
-        Arguments:
+        Args:
             read_exact: a generator function that reads so many bytes.
             mask: whether the frame must be masked, which a server expects, or must not.
             max_size: the most that the payload may have, in bytes.

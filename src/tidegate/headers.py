@@ -67,7 +67,7 @@ _MAX_CACHED_VALUES = 64
 def build_host(host: str, port: int, secure: bool, *, always_include_port: bool = False) -> str:
     """Give the value of a ``Host`` header.
 
-    Arguments:
+    Args:
         host: a name, an IPv4 address, or an IPv6 address without brackets.
         port: the port.
         secure: whether the connection uses TLS, which decides what the default port is.
@@ -145,7 +145,7 @@ def parse_list(
     Empty elements are ignored, as they are where a program joins several headers
     (RFC 9110 sections 5.3, 5.6.1).
 
-    Arguments:
+    Args:
         parse_item: what parses an element.
         header: the value of the header.
         pos: where to start.
@@ -204,7 +204,7 @@ def _parse_connection(header: str) -> tuple[ConnectionOption, ...]:
 def parse_connection(header: str) -> list[ConnectionOption]:
     """Parse the value of a ``Connection`` header (RFC 9110 section 7.6.1).
 
-    Arguments:
+    Args:
         header: the value.
 
     Returns:
@@ -235,7 +235,7 @@ def _parse_upgrade(header: str) -> tuple[UpgradeProtocol, ...]:
 def parse_upgrade(header: str) -> list[UpgradeProtocol]:
     """Parse the value of an ``Upgrade`` header (RFC 9110 section 7.8).
 
-    Arguments:
+    Args:
         header: the value.
 
     Returns:
@@ -294,7 +294,7 @@ def _parse_extension(header: str) -> tuple[ExtensionHeader, ...]:
 def parse_extension(header: str) -> list[ExtensionHeader]:
     """Parse the value of a ``Sec-WebSocket-Extensions`` header (RFC 6455 section 9.1).
 
-    Arguments:
+    Args:
         header: the value.
 
     Returns:
@@ -319,7 +319,7 @@ def build_extension_item(name: ExtensionName, parameters: Sequence[ExtensionPara
 def build_extension(extensions: Sequence[ExtensionHeader]) -> str:
     """Give the value of a ``Sec-WebSocket-Extensions`` header.
 
-    Arguments:
+    Args:
         extensions: for each extension its name and its parameters, each a name and a value or None.
     """
     return ", ".join(build_extension_item(name, parameters) for name, parameters in extensions)
@@ -345,7 +345,7 @@ def _parse_subprotocol(header: str) -> tuple[Subprotocol, ...]:
 def parse_subprotocol(header: str) -> list[Subprotocol]:
     """Parse the value of a ``Sec-WebSocket-Protocol`` header (RFC 6455 section 11.3.4).
 
-    Arguments:
+    Args:
         header: the value.
 
     Returns:
@@ -393,7 +393,7 @@ def validate_subprotocols(subprotocols: Sequence[Subprotocol]) -> None:
 def build_www_authenticate_basic(realm: str) -> str:
     """Give the value of a ``WWW-Authenticate`` header that asks for a user name and a password.
 
-    Arguments:
+    Args:
         realm: what they are for, for people to read.
 
     Raises:
@@ -412,7 +412,7 @@ def build_www_authenticate_basic(realm: str) -> str:
 def parse_authorization_basic(header: str) -> tuple[str, str]:
     """Parse the value of an ``Authorization`` header with a user name and a password.
 
-    Arguments:
+    Args:
         header: the value.
 
     Returns:
@@ -445,7 +445,7 @@ def parse_authorization_basic(header: str) -> tuple[str, str]:
 def build_authorization_basic(username: str, password: str) -> str:
     """Give the value of an ``Authorization`` header with a user name and a password.
 
-    Arguments:
+    Args:
         username: the user name, without colons.
         password: the password.
 

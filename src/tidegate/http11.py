@@ -120,7 +120,7 @@ class Request:
         Methods other than GET and version 1.0 are accepted, so that they can be answered with the
         proper status. The path may have any form of RFC 9112 section 3.2.
 
-        Arguments:
+        Args:
             read_line: a generator function that reads up to LF, such as `StreamReader.read_line`.
 
         Raises:
@@ -197,7 +197,7 @@ class Response:
 
         Version 1.0 is accepted unless the status is 101: load balancers answer errors with it.
 
-        Arguments:
+        Args:
             read_line: a generator function that reads up to LF, such as `StreamReader.read_line`.
             read_exact: a generator function that reads so many bytes.
             read_to_eof: a generator function that reads up to the end of the stream.
@@ -235,7 +235,7 @@ def parse_request(head: bytes | bytearray) -> Request:
 
     It accepts what `Request.parse` does and raises the same exceptions, several times faster.
 
-    Arguments:
+    Args:
         head: the request, up to and including the first ``\\r\\n\\r\\n``.
     """
     if len(head) <= MAX_LINE_LENGTH:
@@ -257,7 +257,7 @@ def parse_response(head: bytes | bytearray, proxy: bool = False) -> Response:
 
     It accepts what `Response.parse` does and raises the same exceptions, several times faster.
 
-    Arguments:
+    Args:
         head: the response, up to and including the first ``\\r\\n\\r\\n``.
         proxy: whether it is a proxy's answer to CONNECT.
     """

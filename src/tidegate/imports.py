@@ -7,17 +7,20 @@ the threads' side.
 from __future__ import annotations
 
 import importlib
-import typing as t
 import warnings
-from collections.abc import Iterable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from typing import Any
 
 __all__ = ["lazy_import"]
 
 
-def import_name(name: str, source: str, namespace: dict[str, t.Any]) -> t.Any:
+def import_name(name: str, source: str, namespace: dict[str, Any]) -> Any:
     """Give the object that ``from source import name`` gives in a module.
 
-    Arguments:
+    Args:
         name: the name of the object.
         source: the module, relative to the package (``.frames``) or absolute.
         namespace: the globals of the module that imports.
@@ -27,13 +30,13 @@ def import_name(name: str, source: str, namespace: dict[str, t.Any]) -> t.Any:
 
 
 def lazy_import(
-    namespace: dict[str, t.Any],
+    namespace: dict[str, Any],
     aliases: dict[str, str] | None = None,
     deprecated_aliases: dict[str, str] | None = None,
 ) -> None:
     """Make names available in a package or module, without importing them now (PEP 562).
 
-    Arguments:
+    Args:
         namespace: the ``globals()`` of the package or module.
         aliases: for each name the module that has it, relative to the package.
         deprecated_aliases: the same for names whose use warns with DeprecationWarning.
@@ -53,7 +56,7 @@ def lazy_import(
             raise ValueError(f"there already: {', '.join(sorted(taken))}")
     package = namespace["__name__"]
 
-    def __getattr__(name: str) -> t.Any:
+    def __getattr__(name: str) -> Any:
         source = current.get(name)
         if source is not None:
             # The next time it is found where any other name is.

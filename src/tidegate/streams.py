@@ -53,7 +53,7 @@ class StreamReader:
     ) -> Generator[None, None, bytearray]:
         """Read up to and including the next LF.
 
-        Arguments:
+        Args:
             m: the most that the line may have, in bytes.
             too_long_exc_type: what to raise if it has more.
 
@@ -93,7 +93,7 @@ class StreamReader:
     ) -> Generator[None, None, bytearray]:
         """Read all there is until the stream ends.
 
-        Arguments:
+        Args:
             m: the most that may be, in bytes.
             too_long_exc_type: what to raise if there is more.
         """

@@ -61,7 +61,7 @@ def parse_uri(uri: str) -> WebSocketURI:
 
     Characters outside ASCII are encoded as RFC 3987 says, spaces in path and query as ``%20``.
 
-    Arguments:
+    Args:
         uri: the URI.
 
     Raises:

@@ -26,7 +26,7 @@ def generate_key() -> str:
 def accept_key(key: str) -> str:
     """Give the ``Sec-WebSocket-Accept`` header that answers a ``Sec-WebSocket-Key`` header.
 
-    Arguments:
+    Args:
         key: the value of the ``Sec-WebSocket-Key`` header.
 
     See RFC 6455 section 4.2.2.
@@ -38,7 +38,7 @@ def accept_key(key: str) -> str:
 def apply_mask(data: BytesLike, mask: bytes | bytearray) -> bytes:
     """Mask the payload of a frame, or undo it (RFC 6455 section 5.3).
 
-    Arguments:
+    Args:
         data: the payload.
         mask: the masking key, 4 bytes.
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import base64
+import importlib
 import os
 import socket
+import subprocess
 import sys
 import types
 from pathlib import Path
@@ -107,6 +110,49 @@ def test_lazy_import_conflicts(
 ) -> None:
     with pytest.raises(ValueError, match="there already"):
         lazy_import({"__name__": "x", "__package__": "x", **namespace}, aliases, deprecated)
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; import tidegate;"
+        "heavy = {'asyncio', 'ssl', 'socket', 'logging', 'http', 'typing', 're', 'dataclasses'};"
+        "print(sorted(heavy & set(sys.modules)), [m for m in sys.modules if m[:9] == 'tidegate.'])"
+    )
+    environ = {k: v for k, v in os.environ.items() if k != "TIDEGATE_NO_EXTENSIONS"}
+    # Without site, which loads what it likes.
+    command = [sys.executable, "-S", "-c", code]
+    source = str(Path(tidegate.__file__).parents[1])
+    done = subprocess.run(
+        command, env=environ | {"PYTHONPATH": source}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[] ['tidegate.imports', 'tidegate.version']"
+
+
+def test_names_of_the_package() -> None:
+    tree = ast.parse(Path(tidegate.__file__).read_text())
+    (block,) = (
+        node
+        for node in tree.body
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
+    )
+    for_type_checkers = {
+        alias.name: f".{node.module}"
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    (call,) = (
+        node.value
+        for node in tree.body
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)
+    )
+    aliases = ast.literal_eval(call.args[1])
+    assert aliases == for_type_checkers
+    assert sorted([*aliases, "__version__"]) == sorted(tidegate.__all__)
+    for name, source in aliases.items():
+        module = importlib.import_module(source, "tidegate")
+        assert getattr(tidegate, name) is getattr(module, name), name
+        assert name in dir(tidegate)
 
 
 def test_version() -> None:

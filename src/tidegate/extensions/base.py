@@ -22,7 +22,7 @@ class Extension:
     def decode(self, frame: Frame, *, max_size: int | None = None) -> Frame:
         """Give the frame that an incoming frame stands for.
 
-        Arguments:
+        Args:
             frame: the frame as it came.
             max_size: the most that the payload may have when decoded, in bytes.
 
@@ -55,7 +55,7 @@ class ClientExtensionFactory:
     ) -> Extension:
         """Give the extension that the server's answer describes.
 
-        Arguments:
+        Args:
             params: the parameters in the answer, each a name and a value or None.
             accepted_extensions: what was agreed on before.
 
@@ -79,7 +79,7 @@ class ServerExtensionFactory:
     ) -> tuple[list[ExtensionParameter], Extension]:
         """Give the parameters to answer with, and the extension that they describe.
 
-        Arguments:
+        Args:
             params: the parameters that the client offers, each a name and a value or None.
             accepted_extensions: what was agreed on before.
 

@@ -54,7 +54,7 @@ class MessageDeflater:
 
     Its context is made when it is first needed.
 
-    Arguments:
+    Args:
         window_bits: the logarithm of the window size, 9 to 15.
         no_context_takeover: whether each message is compressed by itself.
         settings: more arguments for ``zlib.compressobj()``, such as ``level`` and ``memLevel``.
@@ -86,7 +86,7 @@ class MessageDeflater:
     def compress(self, data: BytesLike) -> bytes:
         """Compress a whole message.
 
-        Arguments:
+        Args:
             data: the payload.
 
         Returns:
@@ -102,7 +102,7 @@ class MessageDeflater:
     def compress_fragment(self, data: BytesLike, fin: bool) -> bytes:
         """Compress a fragment of a message.
 
-        Arguments:
+        Args:
             data: the payload.
             fin: whether it is the last of the message.
 
@@ -184,7 +184,7 @@ class MessageInflater:
 
     Its context is made when it is first needed.
 
-    Arguments:
+    Args:
         window_bits: the logarithm of the window size, 8 to 15.
         no_context_takeover: whether each message was compressed by itself.
     """
@@ -222,7 +222,7 @@ class MessageInflater:
         empty is an empty message. After a block with BFINAL set, which ends a stream, another
         stream may follow or not; it can refer to what was before (RFC 7692 section 7.2.3.4).
 
-        Arguments:
+        Args:
             data: the compressed bytes.
             fin: whether they are the last of the message.
             max_length: the most bytes that may come out now.

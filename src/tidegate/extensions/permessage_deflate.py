@@ -37,7 +37,7 @@ class PerMessageDeflate(Extension):
     They can be used frame by frame (`encode`, `decode`) or message by message (`compress`,
     `compress_fragment`, `decompress`), but not both ways in turn.
 
-    Arguments:
+    Args:
         remote_no_context_takeover: whether the other side compresses each message by itself.
         local_no_context_takeover: whether this side does.
         remote_max_window_bits: the logarithm of the other side's window size, 8 to 15.
@@ -118,7 +118,7 @@ class PerMessageDeflate(Extension):
 
         RSV1 on a control frame is left there, for `Frame.check` to refuse.
 
-        Arguments:
+        Args:
             frame: the frame as it came.
             max_size: the most that the payload may have when decompressed, in bytes.
 
@@ -213,7 +213,7 @@ def _extract_parameters(
 class ClientPerMessageDeflateFactory(ClientExtensionFactory):
     """A client's side of the negotiation of permessage-deflate.
 
-    Arguments:
+    Args:
         server_no_context_takeover: whether the server has to compress each message by itself, which
             saves memory here.
         client_no_context_takeover: whether this side compresses each message by itself.
@@ -317,7 +317,7 @@ class ClientPerMessageDeflateFactory(ClientExtensionFactory):
 class ServerPerMessageDeflateFactory(ServerExtensionFactory):
     """A server's side of the negotiation of permessage-deflate.
 
-    Arguments:
+    Args:
         server_no_context_takeover: whether this side compresses each message by itself.
         client_no_context_takeover: whether the client has to, which saves memory here.
         server_max_window_bits: the logarithm of the largest window that this side uses, 9 to 15;
