@@ -234,7 +234,7 @@ class TestAuthentication:
                 HTTPProxyServer(auth="SHA-256", username="me", password="secret") as proxy,
             ):
                 target = parse_proxy(f"http://127.0.0.1:{proxy.port}")
-                from tidegate.proxy.auth import DigestAuth
+                from tidegate.proxy.digest import DigestAuth
 
                 target.auth = DigestAuth("me", "secret")
                 uri = f"ws://127.0.0.1:{port}/"

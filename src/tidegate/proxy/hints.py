@@ -7,7 +7,7 @@ import socket
 import ssl
 import typing as t
 
-from .auth import parse_challenges
+from .challenges import parse_challenges
 from .url import Proxy
 
 if t.TYPE_CHECKING:

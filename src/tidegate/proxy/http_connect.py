@@ -5,20 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Generator, Sequence
 
-from ..datastructures import Headers, is_valid_header_name
+from ..datastructures import Headers, is_valid_header_name, is_valid_header_value
 from ..exceptions import InvalidProxyMessage, InvalidProxyStatus, ProxyError
 from ..headers import build_authorization_basic, build_host
 from ..http11 import USER_AGENT, Response
 from ..uri import WebSocketURI
-from .auth import (
-    Auth,
-    AuthFlow,
-    Challenge,
-    ConnectRequest,
-    PasswordAuth,
-    make_auth,
-    parse_challenges,
-)
+from .auth import Auth, AuthFlow, ConnectRequest
+from .challenges import Challenge, parse_challenges
+from .credentials import PasswordAuth, make_auth
 from .hints import hint_for_garbage, hint_for_status
 from .hop import Hop, Reconnect, Target, quoted
 from .url import Proxy
@@ -140,13 +134,18 @@ class HTTPConnectHop(Hop):
     def ask(self, flow: AuthFlow, challenges: Sequence[Challenge] | None) -> str | None:
         """Get the next value of ``Proxy-Authorization``, None if there is no other."""
         try:
-            return next(flow) if challenges is None else flow.send(challenges)
+            value = next(flow) if challenges is None else flow.send(challenges)
         except StopIteration:
             return None
         except Exception as exc:
             # It may be the program's own code, or a security library.
             self.step = "authenticate"
             raise ProxyError(f"authentication failed: {exc}") from exc
+        # It may hold what the proxy sent.
+        if value is not None and is_valid_header_value(value) is None:
+            self.step = "authenticate"
+            raise ProxyError("authentication failed: credentials cannot be sent in a header")
+        return value
 
     def refusal(self) -> Generator[None, None, ProxyError]:
         """Read what the proxy has to say about its refusal, and give the error."""

@@ -14,7 +14,7 @@ from ..exceptions import InvalidProxy
 from ..printable import without_password
 
 if t.TYPE_CHECKING:
-    from .auth import AuthLike
+    from .credentials import AuthLike
 
 __all__ = ["DEFAULT_PORTS", "SCHEMES", "Proxy", "parse_proxy", "parse_proxy_url"]
 

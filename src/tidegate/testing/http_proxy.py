@@ -9,7 +9,7 @@ import hashlib
 import secrets
 import typing as t
 
-from ..proxy.auth import parse_challenges
+from ..proxy.challenges import parse_challenges
 from .proxies import Finished, ProxyRequest, ProxyServer
 
 __all__ = ["HTTPProxyServer"]
