@@ -15,6 +15,7 @@ from .exceptions import (
     InvalidStatus,
     InvalidUpgrade,
     NegotiationError,
+    ProxyError,
 )
 from .headers import (
     build_authorization_basic,
@@ -288,6 +289,8 @@ def process_exception(exc: Exception) -> Exception | None:
     # A certificate doesn't become valid by waiting; SSLCertVerificationError is an OSError.
     if is_certificate_error(exc):
         return exc
+    if isinstance(exc, ProxyError):
+        return None if exc.transient else exc
     if isinstance(exc, (OSError, TimeoutError)):
         return None
     if isinstance(exc, InvalidMessage) and isinstance(exc.__cause__, EOFError):

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import dataclasses
-import gc
 import ssl
 
 import pytest
 import trustme
 
-from tidegate.asyncio import tunnel
+from tidegate.asyncio import transports
 
 
 @dataclasses.dataclass
@@ -48,51 +47,12 @@ def corp(tmp_path_factory):
     return make_certificates(tmp_path_factory.mktemp("corp"), "corp")
 
 
-def loop_factories():
-    yield pytest.param(asyncio.new_event_loop, id="asyncio")
-    try:
-        import uvloop
-    except ImportError:
-        return
-    yield pytest.param(uvloop.new_event_loop, id="uvloop")
-
-
-@pytest.fixture(params=loop_factories())
-def run_on_loops(request):
-    """Run a coroutine, on each event loop; nothing may be left behind."""
-    return lambda coroutine: run(coroutine, request.param)
-
-
-def run(coroutine, loop_factory=asyncio.new_event_loop):
-    """Run a coroutine; nothing may be left behind, and no exception unnoticed."""
-    unhandled = []
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        loop.set_exception_handler(lambda loop, context: unhandled.append(context))
-        async with asyncio.timeout(30):
-            result = await coroutine
-        # Connections that were aborted are closed in the next turns of the loop.
-        for _ in range(3):
-            await asyncio.sleep(0)
-        left = asyncio.all_tasks() - {asyncio.current_task()}
-        assert not left
-        return result
-
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        result = runner.run(main())
-    gc.collect()
-    # aiofastnet 1.2 reports the end of a connection in a TLS handshake, which it also raises.
-    assert [c for c in unhandled if c.get("exception") is not ConnectionResetError] == []
-    return result
-
-
 @pytest.fixture(params=["aiofastnet", "loop"])
 def transport_kind(request, monkeypatch):
     """Use each kind of transport."""
     if request.param == "loop":
-        monkeypatch.setattr(tunnel, "aiofastnet", None)
-    elif tunnel.aiofastnet is None:
+        monkeypatch.setenv("TIDEGATE_TRANSPORTS", "loop")
+    elif transports.aiofastnet is None:
         pytest.skip("aiofastnet isn't installed")
     return request.param
 

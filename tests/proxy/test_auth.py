@@ -20,7 +20,7 @@ from tidegate.proxy.hop import HopState
 from tidegate.proxy.negotiate import NegotiateAuth
 from tidegate.testing import HTTPProxyServer
 
-from .conftest import echo_server, run
+from .conftest import echo_server
 from .test_http_connect import OK, challenge, headers_sent, start
 from .test_tunnel import check, connect
 
@@ -274,29 +274,25 @@ class TestNegotiate:
         users.write_text("CORP:me:secret\n")
         monkeypatch.setenv("NTLM_USER_FILE", str(users))
 
+    @pytest.mark.asyncio_only
     @pytest.mark.parametrize("scheme", ["NTLM", "Negotiate"])
     @pytest.mark.parametrize("explicit", [False, True])
-    def test_login(self, scheme, explicit):
-        async def main():
-            async with echo_server() as port, NTLMProxyServer(scheme) as server:
-                proxy = parse_proxy(f"http://CORP%5Cme:secret@127.0.0.1:{server.port}")
-                if explicit:
-                    proxy.auth = NegotiateAuth("CORP\\me", "secret")
-                await check(*await connect(f"ws://127.0.0.1:{port}/", proxy))
-                # NTLM authenticates a connection: all of it went through one.
-                assert server.connections == 1
+    async def test_login(self, scheme, explicit):
+        async with echo_server() as port, NTLMProxyServer(scheme) as server:
+            proxy = parse_proxy(f"http://CORP%5Cme:secret@127.0.0.1:{server.port}")
+            if explicit:
+                proxy.auth = NegotiateAuth("CORP\\me", "secret")
+            await check(*await connect(f"ws://127.0.0.1:{port}/", proxy))
+            # NTLM authenticates a connection: all of it went through one.
+            assert server.connections == 1
 
-        run(main())
-
-    def test_wrong_password(self):
-        async def main():
-            async with echo_server() as port, NTLMProxyServer("NTLM") as server:
-                proxy = f"http://CORP%5Cme:guess@127.0.0.1:{server.port}"
-                with pytest.raises(ProxyError) as raised:
-                    await connect(f"ws://127.0.0.1:{port}/", proxy)
-                assert raised.value.step == "authenticate"
-
-        run(main())
+    @pytest.mark.asyncio_only
+    async def test_wrong_password(self):
+        async with echo_server() as port, NTLMProxyServer("NTLM") as server:
+            proxy = f"http://CORP%5Cme:guess@127.0.0.1:{server.port}"
+            with pytest.raises(ProxyError) as raised:
+                await connect(f"ws://127.0.0.1:{port}/", proxy)
+            assert raised.value.step == "authenticate"
 
     @pytest.mark.parametrize("token", ["", "!!!", "AAAA"])
     def test_strange_tokens(self, token):

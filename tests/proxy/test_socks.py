@@ -15,7 +15,7 @@ from tidegate.proxy.hop import HopState, Target
 from tidegate.proxy.routes import make_hop
 from tidegate.testing import Faults, SOCKSProxyServer
 
-from .conftest import echo_server, run
+from .conftest import echo_server
 from .test_tunnel import check, connect
 
 
@@ -300,89 +300,78 @@ class TestAddresses:
 SCHEMES = ["socks4", "socks4a", "socks5", "socks5h"]
 
 
+@pytest.mark.asyncio_only
 @pytest.mark.parametrize("scheme", SCHEMES)
 @pytest.mark.parametrize("fragment", [None, 1])
 @pytest.mark.parametrize("tls", [False, True])
 @pytest.mark.parametrize("auth", [False, True])
-def test_tunnels(scheme, fragment, tls, auth, corp):
-    async def main():
-        async with (
-            echo_server() as port,
-            SOCKSProxyServer(
-                scheme,
-                ssl=corp.server if tls else None,
-                username="mé" if auth else None,
-                password="s3cret" if auth and scheme.startswith("socks5") else None,
-                faults=Faults(fragment=fragment, early=b"early"),
-                hosts={"localhost": ("127.0.0.1", port)},
-            ) as proxy,
-        ):
-            tunnel = await connect(f"ws://localhost:{port}/", proxy.url, proxy_ssl=corp.client)
-            await check(*tunnel, b"early")
-            [request] = proxy.requests
-            assert request.username == ("mé" if auth else None)
-            assert (request.host == "localhost") == (scheme in ("socks4a", "socks5h"))
-
-    run(main())
+async def test_tunnels(scheme, fragment, tls, auth, corp):
+    async with (
+        echo_server() as port,
+        SOCKSProxyServer(
+            scheme,
+            ssl=corp.server if tls else None,
+            username="mé" if auth else None,
+            password="s3cret" if auth and scheme.startswith("socks5") else None,
+            faults=Faults(fragment=fragment, early=b"early"),
+            hosts={"localhost": ("127.0.0.1", port)},
+        ) as proxy,
+    ):
+        tunnel = await connect(f"ws://localhost:{port}/", proxy.url, proxy_ssl=corp.client)
+        await check(*tunnel, b"early")
+        [request] = proxy.requests
+        assert request.username == ("mé" if auth else None)
+        assert (request.host == "localhost") == (scheme in ("socks4a", "socks5h"))
 
 
-def test_on_every_loop(run_on_loops, transport_kind, origin, corp):
-    async def main():
-        async with (
-            echo_server(origin.server, b"welcome") as port,
-            SOCKSProxyServer(ssl=corp.server) as proxy,
-        ):
-            tunnel = await connect(
-                f"wss://127.0.0.1:{port}/", proxy.url, ssl=origin.client, proxy_ssl=corp.path
-            )
-            await check(*tunnel, b"welcome")
-
-    run_on_loops(main())
+async def test_on_every_loop(transport_kind, origin, corp):
+    async with (
+        echo_server(origin.server, b"welcome") as port,
+        SOCKSProxyServer(ssl=corp.server) as proxy,
+    ):
+        tunnel = await connect(
+            f"wss://127.0.0.1:{port}/", proxy.url, ssl=origin.client, proxy_ssl=corp.path
+        )
+        await check(*tunnel, b"welcome")
 
 
+@pytest.mark.asyncio_only
 @pytest.mark.parametrize("scheme", ["socks4", "socks5"])
-def test_addresses_of_the_server_are_tried_in_turn(monkeypatch, scheme):
-    async def main():
-        async with echo_server() as port, SOCKSProxyServer(scheme) as proxy:
-            loop = asyncio.get_running_loop()
-            getaddrinfo = loop.getaddrinfo
+async def test_addresses_of_the_server_are_tried_in_turn(monkeypatch, scheme):
+    async with echo_server() as port, SOCKSProxyServer(scheme) as proxy:
+        loop = asyncio.get_running_loop()
+        getaddrinfo = loop.getaddrinfo
 
-            async def fake(host, port, *, family=0, **kwargs):
-                if host != "ws.test":
-                    return await getaddrinfo(host, port, family=family, **kwargs)
-                assert family == (socket.AF_INET if scheme == "socks4" else socket.AF_UNSPEC)
-                # Nobody listens at the first.
-                return [
-                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
-                    for address in ("127.0.0.2", "127.0.0.2", "127.0.0.1")
-                ]
+        async def fake(host, port, *, family=0, **kwargs):
+            if host != "ws.test":
+                return await getaddrinfo(host, port, family=family, **kwargs)
+            assert family == (socket.AF_INET if scheme == "socks4" else socket.AF_UNSPEC)
+            # Nobody listens at the first.
+            return [
+                (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+                for address in ("127.0.0.2", "127.0.0.2", "127.0.0.1")
+            ]
 
-            monkeypatch.setattr(loop, "getaddrinfo", fake)
-            await check(*await connect(f"ws://ws.test:{port}/", proxy.url))
-            assert [request.host for request in proxy.requests] == ["127.0.0.2", "127.0.0.1"]
-
-    run(main())
+        monkeypatch.setattr(loop, "getaddrinfo", fake)
+        await check(*await connect(f"ws://ws.test:{port}/", proxy.url))
+        assert [request.host for request in proxy.requests] == ["127.0.0.2", "127.0.0.1"]
 
 
-def test_name_that_cannot_be_resolved_here():
-    async def main():
-        async with SOCKSProxyServer("socks5") as proxy:
-            with pytest.raises(ProxyConnectionError) as raised:
-                await connect("ws://server.invalid/", proxy.url)
-            assert raised.value.step == "resolve"
-            assert "socks5h://" in raised.value.hint
-
-    run(main())
+@pytest.mark.asyncio_only
+async def test_name_that_cannot_be_resolved_here():
+    async with SOCKSProxyServer("socks5") as proxy:
+        with pytest.raises(ProxyConnectionError) as raised:
+            await connect("ws://server.invalid/", proxy.url)
+        assert raised.value.step == "resolve"
+        assert "socks5h://" in raised.value.hint
 
 
-def test_refusal_is_told():
-    async def main():
-        async with SOCKSProxyServer(faults=Faults(refuse=2)) as proxy:
-            with pytest.raises(ProxyError) as raised:
-                await connect("ws://server.test/", proxy.url)
-            lines = str(raised.value).splitlines()
-            assert lines[0] == "SOCKS5 proxy refused: connection not allowed by the proxy's rules"
-            assert lines[1] == f"  proxy: {proxy.url}, from the test"
-            assert lines[-1] == "  hint: ask who runs the proxy to allow server.test:80"
-
-    run(main())
+@pytest.mark.asyncio_only
+async def test_refusal_is_told():
+    async with SOCKSProxyServer(faults=Faults(refuse=2)) as proxy:
+        with pytest.raises(ProxyError) as raised:
+            await connect("ws://server.test/", proxy.url)
+        lines = str(raised.value).splitlines()
+        assert lines[0] == "SOCKS5 proxy refused: connection not allowed by the proxy's rules"
+        assert lines[1] == f"  proxy: {proxy.url}, from the test"
+        assert lines[-1] == "  hint: ask who runs the proxy to allow server.test:80"

@@ -30,11 +30,7 @@ from ..proxy.routes import Route, make_hop
 from ..proxy.tls import make_context
 from ..proxy.url import Proxy, SSLLike
 from ..uri import WebSocketURI
-
-try:
-    import aiofastnet
-except ImportError:  # PyPy
-    aiofastnet = None  # type: ignore[assignment]
+from .transports import create_connection, create_unix_connection, start_tls
 
 __all__ = ["connect_through"]
 
@@ -208,7 +204,7 @@ class Tunnel:
         if proxy.unix_path is not None:
             async with self.step(CONNECT_TCP, proxy, address):
                 self.transport, self.inbox = await create_unix_connection(
-                    self.loop, Inbox, proxy.unix_path
+                    self.loop, Inbox, path=proxy.unix_path
                 )
             return
         async with self.step(RESOLVE, proxy, address):
@@ -408,24 +404,3 @@ class Inbox(asyncio.Protocol):
         self.lost = True
         self.exception = exc
         self.wake()
-
-
-def create_connection(loop: asyncio.AbstractEventLoop, *args: t.Any, **kwargs: t.Any) -> t.Any:
-    """Do what ``loop.create_connection()`` does."""
-    if aiofastnet is None:
-        return loop.create_connection(*args, **kwargs)
-    return aiofastnet.create_connection(loop, *args, **kwargs)
-
-
-def create_unix_connection(loop: asyncio.AbstractEventLoop, *args: t.Any, **kwargs: t.Any) -> t.Any:
-    """Do what ``loop.create_unix_connection()`` does."""
-    if aiofastnet is None:
-        return loop.create_unix_connection(*args, **kwargs)
-    return aiofastnet.create_unix_connection(loop, *args, **kwargs)
-
-
-def start_tls(loop: asyncio.AbstractEventLoop, *args: t.Any, **kwargs: t.Any) -> t.Any:
-    """Do what ``loop.start_tls()`` does."""
-    if aiofastnet is None:
-        return loop.start_tls(*args, **kwargs)
-    return aiofastnet.start_tls(loop, *args, **kwargs)
