@@ -5,7 +5,7 @@ from cpython.ref cimport Py_INCREF
 from ..wire.kernels cimport monotonic
 from ..wire.reader cimport CONTROL, FrameReader
 from ..wire.writer cimport FrameWriter
-from .hub cimport Hub
+from .hub cimport HEADROOM, Hub
 
 cdef extern from *:
     """
@@ -30,6 +30,23 @@ cdef extern from *:
     void tidegate_set_send(object type, tidegate_sendfunc function)
 
 
+cdef int OPEN
+cdef int RECV
+cdef int NEXT
+cdef int SEND
+cdef int NEW
+cdef int WAITING
+cdef int DONE
+cdef int AS_SENT
+cdef int AS_TEXT
+cdef int AS_BYTES
+cdef double BUDGET
+cdef int CLOCK_EVERY
+cdef Py_ssize_t DIRECT
+cdef Py_ssize_t MOST_PENDING
+cdef Py_ssize_t NO_LIMIT
+
+
 @cython.final
 cdef class Waiter:
     cdef public bint _asyncio_future_blocking
@@ -45,13 +62,22 @@ cdef class Waiter:
     cdef object schedule(self)
 
 
+@cython.final
 cdef class Operation:
     cdef Channel channel
+    cdef int kind
+    cdef int decode
     cdef int stage
     cdef bint finished
-    cdef str name
+    cdef object message
+    cdef object options
+    cdef object inner
 
     cdef object step(self)
+    cdef object recv_step(self)
+    cdef object recv_nothing(self)
+    cdef object send_step(self)
+    cdef object inner_step(self)
 
 
 cdef inline int operation_send(PyObject *self, PyObject *value, PyObject **result) except -1:
@@ -64,23 +90,8 @@ cdef inline int operation_send(PyObject *self, PyObject *value, PyObject **resul
     return 0 if operation.finished else 1
 
 
-@cython.final
-cdef class RecvOperation(Operation):
-    cdef int decode
-    cdef bint iterating
-
-    cdef object converted(self, message)
-
-
-@cython.final
-cdef class SendOperation(Operation):
-    cdef object message
-    cdef object text
-    cdef object compress
-    cdef object timeout
-    cdef object inner
-
-    cdef object step_inner(self)
+@cython.locals(operation=Operation)
+cdef Operation new_operation(Channel channel, int kind, int decode, object message, object options)
 
 
 @cython.final

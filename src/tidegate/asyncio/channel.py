@@ -17,7 +17,7 @@ from asyncio import current_task
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ConcurrencyError, ConnectionClosedOK
-from .hub import BUFFER_SIZE, HEADROOM, can_share_buffer, get_hub
+from .hub import can_share_buffer, get_hub
 
 try:
     import cython
@@ -27,6 +27,7 @@ except ImportError:
 if not cython.compiled:
     from ..wire.kernels import monotonic
     from ..wire.reader import CONTROL
+    from .hub import HEADROOM
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -38,10 +39,23 @@ if TYPE_CHECKING:
 # State.OPEN, as the writer has it
 OPEN = 1
 
-NEW, WAITING, DONE = 0, 1, 2
+# What an operation does: receive, receive in an iteration, send.
+RECV = 0
+NEXT = 1
+SEND = 2
+
+# How far it is.
+NEW = 0
+WAITING = 1
+DONE = 2
+
+# How a message is received.
+AS_SENT = 0
+AS_TEXT = 1
+AS_BYTES = 2
 
 # How long a coroutine may take messages without the event loop getting its turn, in seconds. The
-# clock is read every few messages.
+# clock is read every few messages, a power of two.
 BUDGET = 0.002
 CLOCK_EVERY = 8
 
@@ -155,73 +169,12 @@ class Waiter:
 
 
 class Operation:
-    """A coroutine by its methods, that does one thing with a channel.
+    """A ``recv()`` or ``send()``: a coroutine by its methods.
 
-    Nothing happens before it is awaited.
+    Nothing happens before it is awaited. One is made for each message, so they are made cheaply.
     """
 
-    def __getattr__(self, name: str) -> Any:
-        # Those that say what a task does, such as its repr(), ask for these.
-        if name == "__name__":
-            return self.name
-        if name == "__qualname__":
-            return f"{type(self.channel).__qualname__}.{self.name}"
-        raise AttributeError(name)
-
-    def step(self) -> Any:
-        """Give the outcome and be finished, or give what to wait for. Subclasses do."""
-        raise TypeError(f"{type(self).__name__} does nothing")
-
-    def __await__(self) -> Any:
-        """Return itself, an iterator."""
-        return self
-
-    def __iter__(self) -> Any:
-        return self
-
-    def __next__(self) -> Any:
-        outcome = self.step()
-        if self.finished:
-            raise StopIteration(outcome)
-        return outcome
-
-    def send(self, value: Any) -> Any:
-        """Go on; see `collections.abc.Coroutine.send`."""
-        outcome = self.step()
-        if self.finished:
-            raise StopIteration(outcome)
-        return outcome
-
-    def __del__(self) -> None:
-        if self.stage == NEW and self.name is not None:
-            warnings.warn(
-                f"coroutine '{type(self.channel).__qualname__}.{self.name}' was never awaited",
-                RuntimeWarning,
-                source=self,
-                stacklevel=2,
-            )
-        elif self.stage == WAITING:
-            self.close()
-
-
-class RecvOperation(Operation):
-    """Receives a message.
-
-    Args:
-        decode: -1 to give text as ``str`` and binary as ``bytes``, else whether to give ``str``.
-        iterating: whether a normal closure ends an iteration instead of being an error.
-
-    """
-
-    def __init__(self, channel: Channel, decode: int, iterating: bool) -> None:
-        self.channel = channel
-        self.stage = NEW
-        self.finished = False
-        self.name = "recv"
-        self.decode = decode
-        self.iterating = iterating
-
-    def step(self) -> Any:
+    def recv_step(self) -> Any:
         """Give the message and be finished, or give what to wait for."""
         channel = self.channel
         if self.stage == NEW:
@@ -247,71 +200,44 @@ class RecvOperation(Operation):
         else:
             message = channel.next_message(True)
             if message is None:
-                if channel.deferred is not None:
-                    channel.fail_deferred()
-                if channel.ended:
-                    exc = channel.closed_error()
-                    if self.iterating and isinstance(exc, ConnectionClosedOK):
-                        raise StopAsyncIteration
-                    raise exc
-                if channel.read_paused:
-                    channel.resume_reading()
-                self.stage = WAITING
-                return channel.suspend()
+                return self.recv_nothing()
         channel.burst += 1
         self.finished = True
-        if self.decode < 0:
+        if self.decode == AS_SENT:
             return message
-        return self.converted(message)
-
-    def converted(self, message: Any) -> Any:
-        """The message as the caller wants it."""
-        if self.decode:
+        if self.decode == AS_TEXT:
             return message if isinstance(message, str) else message.decode()
         return message if isinstance(message, bytes) else message.encode()
 
-    def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
-        """Raise an exception, usually a cancellation, where it waits."""
-        self.close()
-        raise_(kind, value, traceback)
+    def recv_nothing(self) -> Any:
+        """Wait for a message, or raise because there can't be any."""
+        channel = self.channel
+        if channel.deferred is not None:
+            channel.fail_deferred()
+        if channel.ended:
+            exc = channel.closed_error()
+            if self.kind == NEXT and isinstance(exc, ConnectionClosedOK):
+                raise StopAsyncIteration
+            raise exc
+        if channel.read_paused:
+            channel.resume_reading()
+        self.stage = WAITING
+        return channel.suspend()
 
-    def close(self) -> None:
-        """End it. What was received meanwhile stays for the next one."""
-        if self.stage == WAITING:
-            self.channel.receiving = False
-        self.stage = DONE
-
-
-class SendOperation(Operation):
-    """Sends a message."""
-
-    def __init__(
-        self, channel: Channel, message: Any, text: Any, compress: Any, timeout: Any
-    ) -> None:
-        self.channel = channel
-        self.stage = NEW
-        self.finished = False
-        self.name = "send"
-        self.message = message
-        self.text = text
-        self.compress = compress
-        self.timeout = timeout
-        self.inner: Coroutine[Any, Any, None] | None = None
-
-    def step(self) -> Any:
+    def send_step(self) -> Any:
         """Send and be finished, or give what to wait for."""
         if self.stage != NEW:
-            return self.step_inner()
+            return self.inner_step()
         self.stage = DONE
         channel = self.channel
         writer = channel.writer
         message = self.message
+        self.message = None
         if (
             writer.state == OPEN
             and not writer.continuing
             and not channel.write_paused
-            and self.text is None
-            and self.compress is None
+            and self.options is None
         ):
             plain = True
             if type(message) is str:
@@ -325,12 +251,13 @@ class SendOperation(Operation):
                 if not channel.write_paused:
                     self.finished = True
                     return None
-                self.inner = channel.drain(self.timeout)
-                return self.step_inner()
-        self.inner = channel.send_anything(message, self.text, self.compress, self.timeout)
-        return self.step_inner()
+                self.inner = channel.drain()
+                return self.inner_step()
+        text, compress, timeout = self.options or (None, None, None)
+        self.inner = channel.send_anything(message, text, compress, timeout)
+        return self.inner_step()
 
-    def step_inner(self) -> Any:
+    def inner_step(self) -> Any:
         """Go on with the coroutine that waits."""
         if self.inner is None:
             raise RuntimeError("cannot reuse already awaited coroutine")
@@ -347,11 +274,34 @@ class SendOperation(Operation):
             self.inner = None
             raise
 
+    def step(self) -> Any:
+        """Give the outcome and be finished, or give what to wait for."""
+        return self.send_step() if self.kind == SEND else self.recv_step()
+
+    # What makes it a coroutine
+
+    def __await__(self) -> Any:
+        """Return itself, an iterator."""
+        return self
+
+    def __iter__(self) -> Any:
+        return self
+
+    def __next__(self) -> Any:
+        outcome = self.step()
+        if self.finished:
+            raise StopIteration(outcome)
+        return outcome
+
+    def send(self, value: Any) -> Any:
+        """Go on; see `collections.abc.Coroutine.send`."""
+        return self.__next__()
+
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
         """Raise an exception, usually a cancellation, where it waits."""
         inner = self.inner
         if inner is None:
-            self.stage = DONE
+            self.close()
             raise_(kind, value, traceback)
             return None
         try:
@@ -362,11 +312,52 @@ class SendOperation(Operation):
             raise
 
     def close(self) -> None:
-        """End it."""
+        """End it. What was received meanwhile stays for the next one."""
+        if self.stage == WAITING and self.kind != SEND:
+            self.channel.receiving = False
         self.stage = DONE
         if self.inner is not None:
             inner, self.inner = self.inner, None
             inner.close()
+
+    def __getattr__(self, name: str) -> Any:
+        # Those that say what a task does, such as its repr(), ask for these.
+        if name == "__name__":
+            return "send" if self.kind == SEND else "recv"
+        if name == "__qualname__":
+            return f"{type(self.channel).__qualname__}.{self.__name__}"
+        raise AttributeError(name)
+
+    def __dealloc__(self) -> None:
+        # Not __del__, which would take longer for each object.
+        if self.channel is not None:
+            if self.stage == NEW:
+                warnings.warn(
+                    f"coroutine '{self.__qualname__}' was never awaited",
+                    RuntimeWarning,
+                    stacklevel=2,
+                )
+            elif self.stage == WAITING and self.kind != SEND:
+                self.channel.receiving = False
+
+
+if not cython.compiled:
+    Operation.__del__ = Operation.__dealloc__  # type: ignore[attr-defined]
+
+
+def new_operation(channel: Channel, kind: int, decode: int, message: Any, options: Any) -> Any:
+    """Make an operation."""
+    # Not by calling the class, which would take longer.
+    operation = Operation.__new__(Operation)
+    operation.channel = channel
+    operation.kind = kind
+    operation.decode = decode
+    operation.stage = NEW
+    operation.finished = False
+    operation.message = message
+    operation.options = options
+    operation.inner = None
+    return operation
 
 
 def raise_(kind: Any, value: Any, traceback: Any) -> None:
@@ -381,8 +372,7 @@ def raise_(kind: Any, value: Any, traceback: Any) -> None:
 
 
 if cython.compiled:
-    tidegate_set_send(RecvOperation, operation_send)  # type: ignore[name-defined]  # noqa: F821
-    tidegate_set_send(SendOperation, operation_send)  # type: ignore[name-defined]  # noqa: F821
+    tidegate_set_send(Operation, operation_send)  # type: ignore[name-defined]  # noqa: F821
 
 
 class MessageIterator:
@@ -395,7 +385,7 @@ class MessageIterator:
         return self
 
     def __anext__(self) -> Any:
-        return RecvOperation(self.channel, -1, True)
+        return new_operation(self.channel, NEXT, AS_SENT, None, None)
 
 
 class Channel:
@@ -477,7 +467,8 @@ class Channel:
             ConcurrencyError: if another coroutine is receiving.
 
         """
-        return RecvOperation(self, -1 if decode is None else 1 if decode else 0, False)
+        how = AS_SENT if decode is None else AS_TEXT if decode else AS_BYTES
+        return new_operation(self, RECV, how, None, None)
 
     def send(
         self,
@@ -510,7 +501,10 @@ class Channel:
                 nevertheless if it wasn't fragmented and nobody else was sending.
 
         """
-        return SendOperation(self, message, text, compress, timeout)
+        options = None
+        if text is not None or compress is not None or timeout is not None:
+            options = (text, compress, timeout)
+        return new_operation(self, SEND, AS_SENT, message, options)
 
     def __aiter__(self) -> MessageIterator:
         """Iterate over messages until the connection is closed.
@@ -531,7 +525,7 @@ class Channel:
                 self.direct = True
                 return room
         if self.hub.in_use or not can_share_buffer(self.loop):
-            self.spare = bytearray(BUFFER_SIZE // 4)
+            self.spare = bytearray(MOST_PENDING)
             return self.spare
         return self.hub.view
 
@@ -635,7 +629,7 @@ class Channel:
         if self.burst == 0:
             self.burst_start = monotonic()
             return False
-        if self.burst % CLOCK_EVERY or monotonic() - self.burst_start < BUDGET:
+        if self.burst & (CLOCK_EVERY - 1) or monotonic() - self.burst_start < BUDGET:
             return False
         return bool(self.reader.held) or self.reader.unread() > 0
 

@@ -1,3 +1,6 @@
+cdef Py_ssize_t HEADROOM
+
+
 cdef class Hub:
     cdef public object loop
     cdef bytearray buffer

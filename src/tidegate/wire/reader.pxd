@@ -16,6 +16,15 @@ from .kernels cimport (
     take_text,
 )
 
+cdef int CONT
+cdef int TEXT
+cdef int BINARY
+cdef int CLOSE
+cdef int PING
+cdef int PONG
+cdef Py_ssize_t FIRST_STEP
+cdef Py_ssize_t GROWTH
+cdef Py_ssize_t MOST_CHUNKS
 cdef object CONTROL
 cdef bytearray EMPTY
 
@@ -81,6 +90,7 @@ cdef class FrameReader:
     @cython.locals(buffer=bytearray, first=int, second=int, opcode=int, header=Py_ssize_t,
                    length=Py_ssize_t, have=Py_ssize_t, pos=Py_ssize_t, wide=uint64_t, i=int)
     cdef bint next_frame(self) except -1
+    @cython.locals(compressed=bint, allowance=Py_ssize_t, before=Py_ssize_t)
     cdef object check_header(self, int opcode, bint fin, int rsv, Py_ssize_t length)
     cdef object begin_payload(self)
     @cython.locals(n=Py_ssize_t)

@@ -42,7 +42,12 @@ if TYPE_CHECKING:
 
     from ..extensions.base import Extension
 
-CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
+CONT = 0
+TEXT = 1
+BINARY = 2
+CLOSE = 8
+PING = 9
+PONG = 10
 
 # What next_message() returns when a control frame was read instead of a message.
 CONTROL: Any = object()
@@ -287,17 +292,15 @@ class FrameReader:
                 raise ProtocolError("unexpected continuation frame")
         elif self.message_opcode:
             raise ProtocolError("expected a continuation frame")
-        compressed = rsv or (opcode == CONT and self.compressed)
+        compressed = rsv != 0 or (opcode == CONT and self.compressed)
         # Deflate can make a message slightly larger (RFC 1951, section 3.2.4: 5 bytes per block).
-        allowance = length >> 9 if compressed else 0
-        if self.max_frame_size >= 0 and length - allowance > self.max_frame_size + 64 * (
-            compressed != 0
-        ):
+        allowance = 64 + (length >> 9) if compressed else 0
+        if self.max_frame_size >= 0 and length - allowance > self.max_frame_size:
             raise PayloadTooBig(length, self.max_frame_size)
         if self.max_message_size >= 0:
             # The size of a compressed message is counted after decompression.
             before = 0 if compressed else self.message_size
-            if length - allowance > self.max_message_size - before + 64 * (compressed != 0):
+            if length - allowance > self.max_message_size - before:
                 raise PayloadTooBig(
                     length,
                     self.max_message_size - self.message_size,

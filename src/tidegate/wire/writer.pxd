@@ -2,6 +2,10 @@ from libc.stdint cimport uint32_t
 
 from .kernels cimport frame_bytes, frame_text, header_bytes, mask_key_from
 
+cdef int CONT
+cdef int TEXT
+cdef Py_ssize_t LARGE
+cdef Py_ssize_t POOL_SIZE
 cdef bytes _pool
 cdef Py_ssize_t _pool_pos
 

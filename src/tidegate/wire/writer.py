@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     from ..extensions.base import Extension
 
-CONT, TEXT = 0, 1
+CONT = 0
+TEXT = 1
 
 # Payloads from this size on, in bytes, are not copied next to their header.
 LARGE = 64 * 1024
