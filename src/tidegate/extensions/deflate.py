@@ -2,9 +2,10 @@
 
 Two implementations of zlib are used where both are there (`FAST_ZLIB`). zlib-ng needs a half to a
 third of the time for long messages, and about as much as zlib for short ones; but a compressor of
-zlib-ng holds 160 KiB of memory, one of zlib 29 KiB (window bits 12, memLevel 5). So the
-compressor that a connection keeps from message to message is zlib's, and a message that is
-as long as the window, which refers mostly to itself, gets one of zlib-ng for itself.
+zlib-ng holds 160 KiB of memory, one of zlib 38 KiB (window bits 12, memLevel 5). So with a small
+window the compressor that a connection keeps from message to message is zlib's, and a message that
+is as long as the window, which refers mostly to itself, gets one of zlib-ng for itself. With a
+large window the difference is not worth that.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ _TAIL = b"\x00\x00\xff\xff"
 # An empty block of data without that tail (RFC 7692 section 7.2.3.6).
 _EMPTY_BLOCK = b"\x00"
 
+# Up to this size of window, a compressor of zlib holds much less memory than one of zlib-ng.
+_MAX_SMALL_WINDOW_BITS = 13
+
 # How many final blocks a message may have: so many, and one more for each so many bytes. An
 # inflater is made after each, for as little as two bytes; honest messages have one, or one in each
 # fragment.
@@ -63,7 +67,9 @@ class MessageDeflater:
     __slots__ = (
         "_compressor",
         "_current",
+        "_key",
         "_unseen",
+        "_zlib",
         "no_context_takeover",
         "settings",
         "window_bits",
@@ -77,11 +83,14 @@ class MessageDeflater:
         self.window_size = 1 << window_bits
         self.no_context_takeover = no_context_takeover
         self.settings = settings
+        # Makes the compressor that is kept.
+        self._zlib = zlib if window_bits <= _MAX_SMALL_WINDOW_BITS else FAST_ZLIB
         # The compressor that is kept, and the end of what it didn't see.
         self._compressor: t.Any = None
         self._unseen = b""
         # The compressor of the message that is being sent in fragments.
         self._current: t.Any = None
+        self._key: tuple[t.Any, ...] | None = None
 
     def compress(self, data: BytesLike) -> bytes:
         """Compress a whole message.
@@ -130,14 +139,16 @@ class MessageDeflater:
         """
         if len(data) == 0:
             return _EMPTY_BLOCK
-        compressor = self._make(len(data))
+        compressor = self._make(FAST_ZLIB if len(data) >= self.window_size else self._zlib)
         compressed: bytes = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
         return compressed[:-4]
 
     @property
     def key(self) -> tuple[t.Any, ...]:
         """What the result of `compress_alone` depends on besides the data."""
-        return self.window_bits, *sorted(self.settings.items())
+        if self._key is None:
+            self._key = (self.window_bits, *sorted(self.settings.items()))
+        return self._key
 
     def restart(self) -> None:
         """Don't refer to earlier messages in the next one, which is always allowed.
@@ -153,21 +164,19 @@ class MessageDeflater:
         self.restart()
         self._current = None
 
-    def _make(self, size: int, **settings: t.Any) -> t.Any:
-        """Make a compressor for a message of ``size`` bytes, or one that begins with so many."""
-        module = FAST_ZLIB if size >= self.window_size else zlib
+    def _make(self, module: t.Any, **settings: t.Any) -> t.Any:
         return module.compressobj(wbits=-self.window_bits, **settings, **self.settings)
 
     def _begin(self, size: int) -> t.Any:
         """Give the compressor for a message of ``size`` bytes, or one that begins with so many."""
-        if size >= self.window_size and FAST_ZLIB is not zlib:
-            return self._make(size)
+        if size >= self.window_size and self._zlib is not FAST_ZLIB:
+            return self._make(FAST_ZLIB)
         if self._compressor is None:
             if self._unseen:
-                self._compressor = self._make(0, zdict=self._unseen)
+                self._compressor = self._make(self._zlib, zdict=self._unseen)
                 self._unseen = b""
             else:
-                self._compressor = self._make(0)
+                self._compressor = self._make(self._zlib)
         return self._compressor
 
     def _end(self, compressor: t.Any, data: BytesLike) -> None:
@@ -176,7 +185,7 @@ class MessageDeflater:
             self._compressor = None
         elif compressor is not self._compressor:
             self._compressor = None
-            self._unseen = bytes(data[-self.window_size :])
+            self._unseen = bytes(data[max(len(data) - self.window_size, 0) :])
 
 
 class MessageInflater:
@@ -309,15 +318,15 @@ class MessageInflater:
         """Make an inflater that has the window of the one before."""
         if not self._window:
             return FAST_ZLIB.decompressobj(wbits=-self.window_bits)
-        window = bytes(self._window[-self.window_size :])
+        window = bytes(self._window[max(len(self._window) - self.window_size, 0) :])
         return FAST_ZLIB.decompressobj(wbits=-self.window_bits, zdict=window)
 
     def _remember(self, inflated: bytes) -> None:
         """Keep the last bytes as a window."""
         window = self._window
         if len(inflated) >= self.window_size:
-            window[:] = inflated[-self.window_size :]
+            window[:] = inflated[len(inflated) - self.window_size :]
         else:
             window += inflated
             if len(window) > self.window_size + _PIECE_SIZE:
-                del window[: -self.window_size]
+                del window[: len(window) - self.window_size]
