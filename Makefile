@@ -9,12 +9,13 @@ PY := $(VENV)/bin/python
 COMPILED := $(shell find src -name '*.pxd' -o -name '*.pyx' 2>/dev/null)
 COMPILED_PY := $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
 
-.PHONY: help build demo test lint test-all bench clean
+.PHONY: help build demo test lint test-all bench conformance clean
 
 help:
 	@echo "make demo         start a server, talk to it directly and through a proxy, print an account"
 	@echo "make test         linters, types and tests, compiled and uncompiled"
 	@echo "make test-all     the tests on every CPython from 3.11 on that is found"
+	@echo "make conformance  the 517 cases of Autobahn|Testsuite; SET=core for seconds instead of minutes"
 	@echo "make bench        measure against other libraries; QUICK=1, ONLY=..., PROGRAMS=... for less"
 
 build: $(VENV)/.built
@@ -47,6 +48,9 @@ test: lint
 
 test-all:
 	PYTHON="$(PYTHON)" sh tests/test_all.sh
+
+conformance: $(VENV)/.test
+	$(PY) -m conformance --set $(or $(SET),all) --library $(or $(LIBRARY),tidegate) $(if $(JOBS),--jobs $(JOBS))
 
 # The peers of the benchmark have an environment of their own.
 BENCH := benchmarks/build/venv
