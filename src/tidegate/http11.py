@@ -4,7 +4,8 @@ This isn't an HTTP library: a request has no body, and a connection has one requ
 
 A request or response is parsed in one of two ways, which accept the same: by the generators
 `Request.parse` and `Response.parse`, which take it line by line as it comes; or by `parse_request`
-and `parse_response`, which are faster, once all of it up to the empty line is there.
+and `parse_response`, which are faster, once all of it up to the empty line is there. `read_request`
+and `read_response` choose.
 """
 
 from __future__ import annotations
@@ -32,7 +33,16 @@ from .printable import printable
 from .streams import StreamReader
 from .version import version
 
-__all__ = ["SERVER", "USER_AGENT", "Request", "Response", "parse_request", "parse_response"]
+__all__ = [
+    "SERVER",
+    "USER_AGENT",
+    "Request",
+    "Response",
+    "parse_request",
+    "parse_response",
+    "read_request",
+    "read_response",
+]
 
 PYTHON_VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
@@ -271,6 +281,27 @@ def parse_response(head: bytes | bytearray, proxy: bool = False) -> Response:
                 return Response(status_code, reason_phrase, headers)
     reader = StreamReader()
     return _run(_parse_response_head(reader.read_line, proxy), reader, head)
+
+
+def read_request(reader: StreamReader) -> Generator[None, None, Request]:
+    """Read a request like `Request.parse`, but the faster way if all of it has come already."""
+    end = reader.buffer.find(b"\r\n\r\n", 0, MAX_LINE_LENGTH)
+    if end < 0:
+        return (yield from Request.parse(reader.read_line))
+    return parse_request((yield from reader.read_exact(end + 4)))
+
+
+def read_response(reader: StreamReader) -> Generator[None, None, Response]:
+    """Read a response like `Response.parse`, but the faster way if it is an upgrade that has come.
+
+    What isn't an upgrade may have a body.
+    """
+    end = -1
+    if reader.buffer.startswith(b"HTTP/1.1 101 "):
+        end = reader.buffer.find(b"\r\n\r\n", 0, MAX_LINE_LENGTH)
+    if end < 0:
+        return (yield from Response.parse(reader.read_line, reader.read_exact, reader.read_to_eof))
+    return parse_response((yield from reader.read_exact(end + 4)))
 
 
 def _parse_response_head(read_line: ReadLine, proxy: bool) -> Generator[None, None, Response]:

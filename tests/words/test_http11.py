@@ -351,6 +351,34 @@ def test_the_fast_parser_of_responses_is_the_same(data: bytes, proxy: bool) -> N
     both_ways_agree(slow, lambda data: parse_response(data, proxy), data)
 
 
+@given(heads, st.binary(max_size=9), st.integers(0, 20))
+def test_reading_the_faster_way_is_the_same(head: bytes, rest: bytes, step: int) -> None:
+    data = head + rest
+    slow = outcome(read_request, data, step)
+    assert outcome(run, http11.read_request, data, step) == slow
+    slow = outcome(read_response, data, step)
+    assert outcome(run, http11.read_response, data, step) == slow
+
+
+@pytest.mark.parametrize(
+    ("read", "data", "faster"),
+    [
+        (http11.read_request, REQUEST + b"A: b\r\n\r\nrest", "parse_request"),
+        (http11.read_response, b"HTTP/1.1 101 X\r\nA: b\r\n\r\nrest", "parse_response"),
+    ],
+)
+def test_the_faster_way_is_taken(
+    read: Any, data: bytes, faster: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parsed = []
+    parse = getattr(http11, faster)
+    monkeypatch.setattr(http11, faster, lambda head: parsed.append(bytes(head)) or parse(head))
+    message, rest = run(read, data)
+    assert message.headers == Headers(A="b")
+    assert rest == b"rest"
+    assert parsed == [data[:-4]]
+
+
 @given(st.binary(max_size=200), st.integers(0, 5))
 def test_any_bytes_give_our_errors(data: bytes, step: int) -> None:
     for parse in (read_request, read_response):
