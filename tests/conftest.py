@@ -7,8 +7,13 @@ import gc
 import inspect
 import ssl
 
+import hypothesis
 import pytest
 import trustme
+
+# How long an example takes depends on what else the machine does.
+hypothesis.settings.register_profile("tidegate", deadline=None)
+hypothesis.settings.load_profile("tidegate")
 
 
 def loop_factories():

@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import zlib
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -350,6 +351,16 @@ def test_nothing_is_held_before_the_first_message_and_after_the_last() -> None:
     inflater.close()
     assert deflater._compressor is deflater._current is inflater._inflater is None
     assert not inflater._window
+
+
+@pytest.mark.parametrize(("bits", "module"), [(12, zlib), (15, deflate.FAST_ZLIB)])
+def test_what_is_kept_with_a_small_window_is_small(bits: int, module: Any) -> None:
+    """A context of zlib-ng holds several times the memory of one of zlib."""
+    deflater, inflater = make_deflater(bits), MessageInflater(bits, False)
+    for size in (10, 100_000, 10):
+        inflater.decompress(deflater.compress(bytes(size)), True)
+    assert type(deflater._compressor) is type(module.compressobj())
+    assert type(inflater._inflater) is type(module.decompressobj())
 
 
 def test_window_is_bounded() -> None:

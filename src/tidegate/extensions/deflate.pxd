@@ -19,6 +19,7 @@ cdef class MessageInflater:
     cdef public int window_bits
     cdef public Py_ssize_t window_size
     cdef public bint no_context_takeover
+    cdef public object _zlib
     cdef public object _inflater
     cdef public bytearray _window
     cdef public bint _is_inside
