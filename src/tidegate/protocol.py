@@ -254,6 +254,8 @@ class Protocol:
 
     def receive_eof(self) -> None:
         """Take in the end of the stream. Doesn't raise."""
+        if self.state is CLOSED:
+            return
         if self.reader is not None:
             self.reader.feed_eof()
             self.advance_handshake()
@@ -263,11 +265,10 @@ class Protocol:
             self.logger.debug("< EOF")
         self.frame_reader.stop()
         self.send_eof()
-        if self.state is not CLOSED:
-            self.state = CLOSED
-            self.logger.info("connection closed")
-            # They refer to this object, which refers to them.
-            self.frame_reader.log = self.frame_writer.log = None
+        self.state = CLOSED
+        self.logger.info("connection closed")
+        # They refer to this object, which refers to them.
+        self.frame_reader.log = self.frame_writer.log = None
 
     def advance_handshake(self) -> None:
         """Let the parser of the opening handshake go on with what was received."""

@@ -128,7 +128,9 @@ cdef class Channel:
     cdef public bint write_paused
     cdef bint in_callback
     cdef bint turn_written
+    cdef public bint eof_written
 
+    cdef bint can_share(self)
     cdef bint over_budget(self)
     cdef object suspend(self)
     cdef object next_message(self, bint join)

@@ -17,7 +17,7 @@ from asyncio import current_task
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ConcurrencyError, ConnectionClosedOK
-from .hub import can_share_buffer, get_hub
+from .hub import get_hub
 
 try:
     import cython
@@ -171,8 +171,19 @@ class Waiter:
 class Operation:
     """A ``recv()`` or ``send()``: a coroutine by its methods.
 
-    Nothing happens before it is awaited. One is made for each message, so they are made cheaply.
+    Nothing happens before it is awaited. One is made for each message, so they are made cheaply,
+    by `new_operation`.
     """
+
+    if TYPE_CHECKING:
+        channel: Channel
+        kind: int
+        decode: int
+        stage: int
+        finished: bool
+        message: Any
+        options: tuple[Any, Any, Any] | None
+        inner: Coroutine[Any, Any, None] | None
 
     def recv_step(self) -> Any:
         """Give the message and be finished, or give what to wait for."""
@@ -447,6 +458,7 @@ class Channel:
         self.write_paused = False
         self.in_callback = False
         self.turn_written = False
+        self.eof_written = False
 
     # What the program calls
 
@@ -468,7 +480,8 @@ class Channel:
 
         """
         how = AS_SENT if decode is None else AS_TEXT if decode else AS_BYTES
-        return new_operation(self, RECV, how, None, None)
+        operation: Coroutine[Any, Any, Any] = new_operation(self, RECV, how, None, None)
+        return operation
 
     def send(
         self,
@@ -504,7 +517,8 @@ class Channel:
         options = None
         if text is not None or compress is not None or timeout is not None:
             options = (text, compress, timeout)
-        return new_operation(self, SEND, AS_SENT, message, options)
+        operation: Coroutine[Any, Any, None] = new_operation(self, SEND, AS_SENT, message, options)
+        return operation
 
     def __aiter__(self) -> MessageIterator:
         """Iterate over messages until the connection is closed.
@@ -524,10 +538,16 @@ class Channel:
             if room is not None:
                 self.direct = True
                 return room
-        if self.hub.in_use or not can_share_buffer(self.loop):
+        if self.hub.in_use or not self.hub.shared:
             self.spare = bytearray(MOST_PENDING)
             return self.spare
         return self.hub.view
+
+    def can_share(self) -> bool:
+        """Whether `get_buffer` would give the hub's buffer."""
+        if self.hub.in_use or not self.hub.shared:
+            return False
+        return self.opening or not self.reader.has_room(DIRECT)
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take in the bytes that were received."""
@@ -721,6 +741,10 @@ class Channel:
         """Give what was written to the transport."""
         writer = self.writer
         if not writer.writes or self.transport is None:
+            return
+        if self.eof_written:
+            # Nothing can follow the end of the stream.
+            writer.take()
             return
         large = writer.split and writer.pending >= MOST_PENDING
         writes = writer.take()

@@ -90,6 +90,8 @@ class ClientConnection(Connection):
         self._response_waiter = self.loop.create_future()
         self.protocol.send_request(self.request)
         self.flush()
+        # The server may be gone already.
+        self._check_opening()
         try:
             await self._response_waiter
         finally:

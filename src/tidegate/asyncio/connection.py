@@ -574,6 +574,7 @@ class Connection(Channel, asyncio.BufferedProtocol):
 
     def write_end(self, writes: list[bytes]) -> None:
         """Write the last bytes, and end the stream."""
+        self.eof_written = True
         data = b"".join(writes)
         if data:
             self.transport.write(data)

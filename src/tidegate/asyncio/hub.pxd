@@ -1,3 +1,4 @@
+cdef Py_ssize_t BUFFER_SIZE
 cdef Py_ssize_t HEADROOM
 
 
@@ -5,6 +6,7 @@ cdef class Hub:
     cdef public object loop
     cdef bytearray buffer
     cdef public object view
+    cdef bint shared
     cdef bint in_use
     cdef list to_flush
     cdef bint flush_scheduled

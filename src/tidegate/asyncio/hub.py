@@ -29,6 +29,8 @@ class Hub:
         self.buffer = bytearray(HEADROOM + BUFFER_SIZE)
         self.view = memoryview(self.buffer)[HEADROOM:]
         self.in_use = False
+        # A proactor holds on to a buffer until data arrives, so there each needs its own.
+        self.shared = sys.platform != "win32" or isinstance(loop, asyncio.SelectorEventLoop)
         self.to_flush: list[Any] = []
         self.flush_scheduled = False
         self.timers: list[Any] = []
@@ -94,11 +96,3 @@ def get_hub(loop: asyncio.AbstractEventLoop) -> Hub:
                 del _hubs[key]
         hub = _hubs[id(loop)] = Hub(loop)
     return hub
-
-
-def can_share_buffer(loop: asyncio.AbstractEventLoop) -> bool:
-    """Say whether a buffer of this loop is filled at once when it was asked for.
-
-    Windows' proactor holds on to it until data arrives.
-    """
-    return sys.platform != "win32" or isinstance(loop, asyncio.SelectorEventLoop)

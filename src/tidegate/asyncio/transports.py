@@ -1,11 +1,20 @@
-"""Which transports carry connections: aiofastnet's where they fit, else the event loop's own."""
+"""Which transports carry connections.
+
+Servers without TLS use the poller (Linux, compiled), all others aiofastnet's transports where they
+fit, else the event loop's own. The environment variable ``TIDEGATE_TRANSPORTS`` restricts that:
+``aiofastnet`` is without the poller, ``loop`` is the event loop's own, ``poller`` is the default,
+even if the poller isn't compiled.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
+
+from . import poller
+from .listening import listen_tcp, listen_unix
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,13 +28,26 @@ except ImportError:
 
 
 def fits(loop: asyncio.AbstractEventLoop) -> bool:
-    """Say whether aiofastnet's transports are used with this loop.
-
-    ``TIDEGATE_TRANSPORTS=loop`` in the environment turns them off.
-    """
+    """Say whether aiofastnet's transports are used with this loop."""
     if aiofastnet is None or os.environ.get("TIDEGATE_TRANSPORTS") == "loop":
         return False
-    # They wait for readiness with add_reader(), which a proactor doesn't have.
+    return has_readers(loop)
+
+
+def polls(loop: asyncio.AbstractEventLoop, kwargs: dict[str, Any]) -> bool:
+    """Say whether the poller is used for a server with these arguments on this loop."""
+    wanted = os.environ.get("TIDEGATE_TRANSPORTS")
+    return (
+        wanted in (None, "", "poller")
+        and kwargs.get("ssl") is None
+        and poller.available
+        and (poller.compiled or wanted == "poller")
+        and has_readers(loop)
+    )
+
+
+def has_readers(loop: asyncio.AbstractEventLoop) -> bool:
+    """Say whether the loop has ``add_reader()``, as proactors don't."""
     return sys.platform != "win32" or isinstance(loop, asyncio.SelectorEventLoop)
 
 
@@ -51,6 +73,8 @@ async def create_server(
     loop: asyncio.AbstractEventLoop, factory: Factory, **kwargs: Any
 ) -> asyncio.Server:
     """Listen; see `asyncio.loop.create_server`."""
+    if polls(loop, kwargs):
+        return cast("asyncio.Server", await listen_tcp(loop, factory, **without_tls(kwargs)))
     if fits(loop):
         return await aiofastnet.create_server(loop, factory, **kwargs)
     return await loop.create_server(factory, **kwargs)
@@ -60,9 +84,19 @@ async def create_unix_server(
     loop: asyncio.AbstractEventLoop, factory: Factory, **kwargs: Any
 ) -> asyncio.Server:
     """Listen on a Unix socket; see `asyncio.loop.create_unix_server`."""
+    if polls(loop, kwargs):
+        return cast("asyncio.Server", await listen_unix(loop, factory, **without_tls(kwargs)))
     if fits(loop):
         return await aiofastnet.create_unix_server(loop, factory, **kwargs)
     return await loop.create_unix_server(factory, **kwargs)
+
+
+def without_tls(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """The arguments, without those of TLS, which say that there is none."""
+    for name in ("ssl_handshake_timeout", "ssl_shutdown_timeout"):
+        if kwargs.get(name) is not None:
+            raise ValueError(f"{name} is only meaningful with ssl")
+    return {name: value for name, value in kwargs.items() if not name.startswith("ssl")}
 
 
 async def start_tls(

@@ -96,6 +96,7 @@ cdef class FrameReader:
     @cython.locals(n=Py_ssize_t)
     cdef bint fill_payload(self) except -1
     cdef object payload_received(self, Py_ssize_t n)
+    cdef bint has_room(self, Py_ssize_t least)
     cdef object room(self, Py_ssize_t least)
     cdef object received_in_room(self, Py_ssize_t n)
     cdef bytes take_payload(self)

@@ -342,9 +342,13 @@ class FrameReader:
                 raise invalid_utf8(bytes(self.payload[: self.filled + n]))
         self.filled += n
 
+    def has_room(self, least: int) -> bool:
+        """Whether `room` gives a view."""
+        return self.payload is not None and self.capacity - self.filled >= least
+
     def room(self, least: int) -> Any:
         """A writable view where the payload goes on, or None if less than ``least`` is missing."""
-        if self.payload is None or self.capacity - self.filled < least:
+        if not self.has_room(least):
             return None
         return payload_view(self.payload, self.filled, self.capacity)
 

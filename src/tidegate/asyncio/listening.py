@@ -1,0 +1,175 @@
+"""A server on the poller, with the interface of `asyncio.Server`."""
+
+from __future__ import annotations
+
+import asyncio
+import asyncio.trsock
+import os
+import socket
+from typing import TYPE_CHECKING, Any
+
+from .poller import Listener
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+
+class PollServer(asyncio.AbstractServer):
+    """Accepts connections for the poller; see `asyncio.Server`.
+
+    Args:
+        loop: the event loop.
+        sockets: bound sockets.
+        factory: makes the protocol of a connection.
+        backlog: how many connections the operating system keeps per socket.
+
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sockets: Sequence[socket.socket],
+        factory: Callable[[], Any],
+        backlog: int,
+    ) -> None:
+        self.loop = loop
+        self.listeners = [Listener(loop, sock, factory, backlog) for sock in sockets]
+        self.serving = False
+        self.closed = False
+        # Where a Unix socket was made, and which one it was.
+        self.path: tuple[str | bytes, int] | None = None
+
+    @property
+    def sockets(self) -> tuple[asyncio.trsock.TransportSocket, ...]:
+        """The sockets it listens on."""
+        if self.closed:
+            return ()
+        return tuple(asyncio.trsock.TransportSocket(each.sock) for each in self.listeners)
+
+    def get_loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+        return self.loop
+
+    def is_serving(self) -> bool:
+        """Whether it accepts connections."""
+        return self.serving
+
+    async def start_serving(self) -> None:
+        """Begin to accept connections."""
+        if not self.serving and not self.closed:
+            self.serving = True
+            for listener in self.listeners:
+                listener.start()
+
+    async def serve_forever(self) -> None:
+        """Accept connections until it is cancelled."""
+        await self.start_serving()
+        try:
+            await self.loop.create_future()
+        finally:
+            self.close()
+
+    def close(self) -> None:
+        """Stop to accept connections; those that were accepted stay."""
+        if not self.closed:
+            self.closed = True
+            self.serving = False
+            for listener in self.listeners:
+                listener.close()
+            if self.path is not None:
+                remove_socket(*self.path)
+
+    async def wait_closed(self) -> None:
+        """Wait for nothing: `close` closes the sockets at once."""
+
+
+def remove_socket(path: str | bytes, inode: int) -> None:
+    """Remove the file of a Unix socket, unless another one took its place."""
+    try:
+        if os.stat(path).st_ino == inode:
+            os.unlink(path)
+    except OSError:
+        # Somebody was faster.
+        pass
+
+
+async def listen_tcp(
+    loop: asyncio.AbstractEventLoop,
+    factory: Callable[[], Any],
+    *,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    sock: socket.socket | None = None,
+    backlog: int = 100,
+    start_serving: bool = True,
+    **options: Any,
+) -> PollServer:
+    """Listen on TCP; see `asyncio.loop.create_server`, whose other arguments are ``options``."""
+    if sock is not None:
+        if host is not None or port is not None:
+            raise ValueError("host/port and sock can not be specified at the same time")
+        if sock.type != socket.SOCK_STREAM:
+            raise ValueError(f"A Stream Socket was expected, got {sock!r}")
+        sockets = [sock]
+    else:
+        if host is None and port is None:
+            raise ValueError("Neither host/port nor sock were specified")
+        # The loop knows how to bind, in all its variants; its own server is never started.
+        binder = await loop.create_server(
+            asyncio.Protocol, host, port, start_serving=False, **options
+        )
+        sockets = [
+            socket.socket(each.family, each.type, each.proto, os.dup(each.fileno()))
+            for each in binder.sockets
+        ]
+        binder.close()
+    return await begin(PollServer(loop, sockets, factory, backlog), start_serving)
+
+
+async def listen_unix(
+    loop: asyncio.AbstractEventLoop,
+    factory: Callable[[], Any],
+    *,
+    path: Any = None,
+    sock: socket.socket | None = None,
+    backlog: int = 100,
+    start_serving: bool = True,
+) -> PollServer:
+    """Listen on a Unix socket; see `asyncio.loop.create_unix_server`."""
+    if sock is None and path is None:
+        raise ValueError("path was not specified, and no sock specified")
+    if sock is not None and path is not None:
+        raise ValueError("path and sock can not be specified at the same time")
+    if sock is not None:
+        return await begin(PollServer(loop, [sock], factory, backlog), start_serving)
+    path = os.fspath(path)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    abstract = path[:1] in ("\0", b"\0")
+    try:
+        if not abstract and os.path.exists(path):
+            remove_stale_socket(path)
+        sock.bind(path)
+    except BaseException:
+        sock.close()
+        raise
+    server = PollServer(loop, [sock], factory, backlog)
+    if not abstract:
+        server.path = path, os.stat(path).st_ino
+    return await begin(server, start_serving)
+
+
+def remove_stale_socket(path: Any) -> None:
+    """Remove a Unix socket that an earlier server left behind; nothing else."""
+    import stat
+
+    if stat.S_ISSOCK(os.stat(path).st_mode):
+        os.unlink(path)
+
+
+async def begin(server: PollServer, start_serving: bool) -> PollServer:
+    """Make a new server ready."""
+    for listener in server.listeners:
+        listener.sock.setblocking(False)
+    if start_serving:
+        await server.start_serving()
+    return server

@@ -1,0 +1,52 @@
+cimport cython
+
+from .channel cimport Channel
+from .hub cimport BUFFER_SIZE, HEADROOM
+from .syscalls cimport (
+    event_fd,
+    event_mask,
+    new_events,
+    poll_events,
+    receive,
+    transmit,
+)
+
+cdef int READABLE
+cdef int WRITABLE
+cdef int MOST_EVENTS
+
+
+@cython.final
+cdef class Poller:
+    cdef public object loop
+    cdef object epoll
+    cdef int fd
+    cdef dict targets
+    cdef object events
+    cdef int users
+
+
+cdef class PollTransport:
+    cdef object __weakref__
+    cdef object loop
+    cdef Poller poller
+    cdef object sock
+    cdef int fd
+    cdef object protocol
+    cdef Channel channel
+    cdef object peername
+    cdef object sockname
+    cdef object backlog
+    cdef Py_ssize_t pending
+    cdef Py_ssize_t high
+    cdef Py_ssize_t low
+    cdef bint writing_paused
+    cdef bint reading
+    cdef bint closing
+    cdef bint ending
+    cdef bint lost
+    cdef int registered
+
+    cdef object read_ready(self)
+    cdef object write_ready(self)
+    cdef object failed(self, exc)
