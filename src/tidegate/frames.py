@@ -204,7 +204,7 @@ class Frame:
     def _cut(self, text: str, is_partial: bool) -> str:
         if len(text) <= self.MAX_LOG_SIZE and not is_partial:
             return text
-        tail = self.MAX_LOG_SIZE // 3 - 1
+        tail = max(self.MAX_LOG_SIZE // 3 - 1, 1)
         return f"{text[: 2 * tail]}...{text[-tail:]}"
 
     def _hex_excerpt(self, length: int) -> str:

@@ -58,6 +58,9 @@ MAX_NUM_HEADERS = int(os.environ.get("TIDEGATE_MAX_NUM_HEADERS", "128"))
 # The most bytes in a line of a request or response, including CRLF.
 MAX_LINE_LENGTH = int(os.environ.get("TIDEGATE_MAX_LINE_LENGTH", "8192"))
 
+# The most interim responses (RFC 9110 section 15.2) before the response.
+MAX_INTERIM_RESPONSES = 16
+
 # The most bytes in the body of a response.
 MAX_BODY_SIZE = int(os.environ.get("TIDEGATE_MAX_BODY_SIZE", "1_048_576"))
 
@@ -74,8 +77,8 @@ _REQUEST_LINE = rf"({_TOKEN}) ({_TARGET}) (HTTP/1\.[01])"
 # RFC 9112 section 4. Some servers leave out the space before an empty reason.
 _STATUS_LINE = rf"(HTTP/1\.[01]) ([1-5][0-9][0-9])(?: ({_TEXT}))?"
 # RFC 9112 section 5. White space around the value isn't part of it; what is behind it is taken away
-# afterwards because a regular expression that does it would not be linear, or not fast.
-_HEADER_LINE = rf"({_TOKEN}):[\x09\x20]*({_TEXT})"
+# afterwards. The additional "+" forbid going back, which would be quadratic.
+_HEADER_LINE = rf"({_TOKEN}+):[\x09\x20]*+({_TEXT}+)"
 
 _is_token = re.compile(_TOKEN).fullmatch
 _is_text = re.compile(_TEXT).fullmatch
@@ -294,14 +297,24 @@ def read_request(reader: StreamReader) -> Generator[None, None, Request]:
 def read_response(reader: StreamReader) -> Generator[None, None, Response]:
     """Read a response like `Response.parse`, but the faster way if it is an upgrade that has come.
 
-    What isn't an upgrade may have a body.
+    Interim responses, such as 103 (Early Hints), are read and dropped.
+
+    Raises:
+        SecurityError: also if there are too many of them.
     """
-    end = -1
-    if reader.buffer.startswith(b"HTTP/1.1 101 "):
-        end = reader.buffer.find(b"\r\n\r\n", 0, MAX_LINE_LENGTH)
-    if end < 0:
-        return (yield from Response.parse(reader.read_line, reader.read_exact, reader.read_to_eof))
-    return parse_response((yield from reader.read_exact(end + 4)))
+    for _ in range(MAX_INTERIM_RESPONSES + 1):
+        end = -1
+        # What isn't an upgrade may have a body.
+        if reader.buffer.startswith(b"HTTP/1.1 101 "):
+            end = reader.buffer.find(b"\r\n\r\n", 0, MAX_LINE_LENGTH)
+        if end >= 0:
+            return parse_response((yield from reader.read_exact(end + 4)))
+        response = yield from Response.parse(
+            reader.read_line, reader.read_exact, reader.read_to_eof
+        )
+        if response.status_code == 101 or response.status_code >= 200:
+            return response
+    raise SecurityError(f"expected no more than {MAX_INTERIM_RESPONSES} interim responses")
 
 
 def _parse_response_head(read_line: ReadLine, proxy: bool) -> Generator[None, None, Response]:

@@ -246,6 +246,10 @@ def test_max_log_size_can_be_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(frame) == f"TEXT '{'a' * 100}' [100 bytes]"
     monkeypatch.setattr(Frame, "MAX_LOG_SIZE", 12)
     assert str(frame) == "TEXT 'aaaaa...aa' [100 bytes]"
+    for size in range(12):
+        monkeypatch.setattr(Frame, "MAX_LOG_SIZE", size)
+        assert len(str(frame)) < 40
+        assert len(str(Frame(Opcode.BINARY, bytes(100)))) < 40
 
 
 # UTF-8
@@ -354,7 +358,7 @@ def test_constants() -> None:
     assert set(CloseCode) - {1005, 1006, 1015} == frames.EXTERNAL_CLOSE_CODES
 
 
-def test_types() -> None:
+def test_parse_waits_for_data() -> None:
     def read_exact(n: int) -> Generator[None, None, bytes]:
         yield
         return b"\x82\x01a"[:n] if n == 2 else b"a"
