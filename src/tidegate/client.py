@@ -164,24 +164,7 @@ class ClientProtocol(Protocol):
         if response.status_code != 101:
             raise InvalidStatus(response)
         headers = response.headers
-        options = [
-            option for value in headers.get_all("Connection") for option in parse_connection(value)
-        ]
-        if not any(option.lower() == "upgrade" for option in options):
-            raise InvalidUpgrade("Connection", ", ".join(options) if options else None)
-        protocols = [
-            protocol for value in headers.get_all("Upgrade") for protocol in parse_upgrade(value)
-        ]
-        if not (len(protocols) == 1 and protocols[0].lower() == "websocket"):
-            raise InvalidUpgrade("Upgrade", ", ".join(protocols) if protocols else None)
-        try:
-            accept = headers["Sec-WebSocket-Accept"]
-        except KeyError:
-            raise InvalidHeader("Sec-WebSocket-Accept") from None
-        except MultipleValuesError:
-            raise InvalidHeader("Sec-WebSocket-Accept", "multiple values") from None
-        if accept != accept_key(self.key):
-            raise InvalidHeaderValue("Sec-WebSocket-Accept", accept)
+        check_response_headers(headers, self.key)
         self.extensions = self.process_extensions(headers)
         self.subprotocol = self.process_subprotocol(headers)
 
@@ -240,6 +223,37 @@ class ClientProtocol(Protocol):
         if chosen[0] not in self.available_subprotocols:
             raise NegotiationError(f"unsupported subprotocol: {chosen[0]}")
         return chosen[0]
+
+
+def check_response_headers(headers: Headers, key: str) -> None:
+    """Check that the headers of a response agree to a WebSocket (RFC 6455, section 4.1).
+
+    Args:
+        headers: the headers.
+        key: the key in the request.
+
+    Raises:
+        InvalidHandshake: if they don't; the subclass says why.
+
+    """
+    options = [
+        option for value in headers.get_all("Connection") for option in parse_connection(value)
+    ]
+    if not any(option.lower() == "upgrade" for option in options):
+        raise InvalidUpgrade("Connection", ", ".join(options) if options else None)
+    protocols = [
+        protocol for value in headers.get_all("Upgrade") for protocol in parse_upgrade(value)
+    ]
+    if not (len(protocols) == 1 and protocols[0].lower() == "websocket"):
+        raise InvalidUpgrade("Upgrade", ", ".join(protocols) if protocols else None)
+    try:
+        accept = headers["Sec-WebSocket-Accept"]
+    except KeyError:
+        raise InvalidHeader("Sec-WebSocket-Accept") from None
+    except MultipleValuesError:
+        raise InvalidHeader("Sec-WebSocket-Accept", "multiple values") from None
+    if accept != accept_key(key):
+        raise InvalidHeaderValue("Sec-WebSocket-Accept", accept)
 
 
 BACKOFF_INITIAL_DELAY = float(os.environ.get("TIDEGATE_BACKOFF_INITIAL_DELAY", "5"))

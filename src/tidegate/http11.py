@@ -142,17 +142,9 @@ class Request:
                 MAX_NUM_HEADERS.
             InvalidMessage: if the request is malformed or has a body; it is a ValueError.
         """
-        try:
-            line = yield from parse_line(read_line, RequestLineTooLong)
-        except EOFError as exc:
-            raise EOFError("connection closed while reading HTTP request line") from exc
-        match = _request_line_re.fullmatch(line.decode("iso-8859-1") + "\r\n")
-        if match is None:
-            raise _explain_request_line(line)
-        headers = yield from parse_headers(read_line)
-        _check_no_body(headers)
-        method, path, protocol = match.groups()
-        return cls(path, headers, method, protocol)
+        request = yield from parse_request_head(read_line)
+        _check_no_body(request.headers)
+        return request
 
     def serialize(self) -> bytes:
         """Give the request as sent.
@@ -223,7 +215,7 @@ class Response:
                 way that may be understood differently by others.
             InvalidMessage: if the response is malformed; it is a ValueError.
         """
-        response = yield from _parse_response_head(read_line, proxy)
+        response = yield from parse_response_head(read_line, proxy)
         if not proxy:
             response.body = yield from read_body(
                 response.status_code, response.headers, read_line, read_exact, read_to_eof
@@ -283,7 +275,7 @@ def parse_response(head: bytes | bytearray, proxy: bool = False) -> Response:
             if headers is not None:
                 return Response(status_code, reason_phrase, headers)
     reader = StreamReader()
-    return _run(_parse_response_head(reader.read_line, proxy), reader, head)
+    return _run(parse_response_head(reader.read_line, proxy), reader, head)
 
 
 def read_request(reader: StreamReader) -> Generator[None, None, Request]:
@@ -317,8 +309,24 @@ def read_response(reader: StreamReader) -> Generator[None, None, Response]:
     raise SecurityError(f"expected no more than {MAX_INTERIM_RESPONSES} interim responses")
 
 
-def _parse_response_head(read_line: ReadLine, proxy: bool) -> Generator[None, None, Response]:
-    """Read a response without its body."""
+def parse_request_head(read_line: ReadLine) -> Generator[None, None, Request]:
+    """Read a request as `Request.parse` does, but leave its body, if it has one, where it is."""
+    try:
+        line = yield from parse_line(read_line, RequestLineTooLong)
+    except EOFError as exc:
+        raise EOFError("connection closed while reading HTTP request line") from exc
+    match = _request_line_re.fullmatch(line.decode("iso-8859-1") + "\r\n")
+    if match is None:
+        raise _explain_request_line(line)
+    headers = yield from parse_headers(read_line)
+    method, path, protocol = match.groups()
+    return Request(path, headers, method, protocol)
+
+
+def parse_response_head(
+    read_line: ReadLine, proxy: bool = False
+) -> Generator[None, None, Response]:
+    """Read a response as `Response.parse` does, but leave its body where it is."""
     try:
         line = yield from parse_line(read_line, StatusLineTooLong)
     except EOFError as exc:

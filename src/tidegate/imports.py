@@ -22,24 +22,34 @@ def import_name(name: str, source: str, namespace: dict[str, Any]) -> Any:
 
     Args:
         name: the name of the object.
-        source: the module, relative to the package (``.frames``) or absolute.
+        source: the module, relative to the package (``.frames``) or absolute; ``module:other`` if
+            the object has another name there.
         namespace: the globals of the module that imports.
     """
+    source, _, other = source.partition(":")
     module = importlib.import_module(source, namespace["__package__"])
-    return getattr(module, name)
+    return getattr(module, other or name)
+
+
+def import_deprecated(name: str, source: str, namespace: dict[str, Any]) -> Any:
+    """Give the object as `import_name` does, without the warning that its own module gives."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"tidegate\.legacy is", DeprecationWarning)
+        return import_name(name, source, namespace)
 
 
 def lazy_import(
     namespace: dict[str, Any],
     aliases: dict[str, str] | None = None,
-    deprecated_aliases: dict[str, str] | None = None,
+    deprecated_aliases: dict[str, str | tuple[str, str]] | None = None,
 ) -> None:
     """Make names available in a package or module, without importing them now (PEP 562).
 
     Args:
         namespace: the ``globals()`` of the package or module.
         aliases: for each name the module that has it, relative to the package.
-        deprecated_aliases: the same for names whose use warns with DeprecationWarning.
+        deprecated_aliases: the same for names whose first use warns with DeprecationWarning, or
+            the module and what to do instead, such as ``use tidegate.connect``.
 
     Raises:
         ValueError: if a name is given twice, or ``namespace`` has it or has been through this.
@@ -59,14 +69,19 @@ def lazy_import(
     def __getattr__(name: str) -> Any:
         source = current.get(name)
         if source is not None:
-            # The next time it is found where any other name is.
-            value = namespace[name] = import_name(name, source, namespace)
-            return value
-        source = deprecated.get(name)
-        if source is not None:
-            warnings.warn(f"{package}.{name} is deprecated", DeprecationWarning, stacklevel=2)
-            return import_name(name, source, namespace)
-        raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
+            value = import_name(name, source, namespace)
+        elif name in deprecated:
+            entry = deprecated[name]
+            source, advice = (entry, "") if isinstance(entry, str) else (entry[0], f": {entry[1]}")
+            warnings.warn(
+                f"{package}.{name} is deprecated{advice}", DeprecationWarning, stacklevel=2
+            )
+            value = import_deprecated(name, source, namespace)
+        else:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)
+        # The next time it is found where any other name is.
+        namespace[name] = value
+        return value
 
     def __dir__() -> Iterable[str]:
         return sorted({*namespace, *current, *deprecated})

@@ -199,46 +199,14 @@ class ServerProtocol(Protocol):
         headers = request.headers
 
         # RFC 9110, section 7.2: exactly one.
-        self._one_value(headers, "Host")
+        one_value(headers, "Host")
 
-        connection = headers.get_all("Connection")
-        options = [option for value in connection for option in parse_connection(value)]
-        if not any(option.lower() == "upgrade" for option in options):
-            raise InvalidUpgrade("Connection", ", ".join(options) if options else None)
-        upgrade = headers.get_all("Upgrade")
-        protocols = [protocol for value in upgrade for protocol in parse_upgrade(value)]
-        # RFC 6455, section 4.2.1: compared without regard to case. Anything next to it is refused,
-        # because nothing else is offered here.
-        if not (len(protocols) == 1 and protocols[0].lower() == "websocket"):
-            raise InvalidUpgrade("Upgrade", ", ".join(protocols) if protocols else None)
-
-        key = self._one_value(headers, "Sec-WebSocket-Key")
-        try:
-            # RFC 6455, section 4.2.1: 16 bytes in base64.
-            valid = len(binascii.a2b_base64(key.encode(), strict_mode=True)) == 16
-        except ValueError:
-            valid = False
-        if not valid:
-            raise InvalidHeaderValue("Sec-WebSocket-Key", key)
-        version = self._one_value(headers, "Sec-WebSocket-Version")
-        if version != "13":
-            raise InvalidHeaderValue("Sec-WebSocket-Version", version)
-
+        key = check_request_headers(headers)
         self.origin = self.process_origin(headers)
         extensions_header, extensions = self.process_extensions(headers)
         self.extensions = extensions
         self.subprotocol = self.process_subprotocol(headers)
         return accept_key(key), extensions_header, self.subprotocol
-
-    @staticmethod
-    def _one_value(headers: Headers, name: str) -> str:
-        try:
-            return headers[name]
-        except KeyError:
-            raise InvalidHeader(name) from None
-        except MultipleValuesError:
-            values = ", ".join(headers.get_all(name))
-            raise InvalidHeader(name, f"multiple values: {values}") from None
 
     def process_origin(self, headers: Headers) -> Origin | None:
         """Check the Origin header (RFC 6455, section 10.2).
@@ -390,6 +358,57 @@ class ServerProtocol(Protocol):
             self.parser = None
             self.reader = None
             self.frame_reader.stop()
+
+
+def check_request_headers(headers: Headers) -> str:
+    """Check that the headers of a request ask for a WebSocket (RFC 6455, section 4.2.1).
+
+    Returns:
+        The key, as `tidegate.utils.accept_key` takes it.
+
+    Raises:
+        InvalidHandshake: if they don't, or not for this version; the subclass says why.
+
+    """
+    connection = headers.get_all("Connection")
+    options = [option for value in connection for option in parse_connection(value)]
+    if not any(option.lower() == "upgrade" for option in options):
+        raise InvalidUpgrade("Connection", ", ".join(options) if options else None)
+    upgrade = headers.get_all("Upgrade")
+    protocols = [protocol for value in upgrade for protocol in parse_upgrade(value)]
+    # RFC 6455, section 4.2.1: compared without regard to case. Anything next to it is refused,
+    # because nothing else is offered here.
+    if not (len(protocols) == 1 and protocols[0].lower() == "websocket"):
+        raise InvalidUpgrade("Upgrade", ", ".join(protocols) if protocols else None)
+
+    key = one_value(headers, "Sec-WebSocket-Key")
+    try:
+        # RFC 6455, section 4.2.1: 16 bytes in base64.
+        valid = len(binascii.a2b_base64(key.encode(), strict_mode=True)) == 16
+    except ValueError:
+        valid = False
+    if not valid:
+        raise InvalidHeaderValue("Sec-WebSocket-Key", key)
+    version = one_value(headers, "Sec-WebSocket-Version")
+    if version != "13":
+        raise InvalidHeaderValue("Sec-WebSocket-Version", version)
+    return key
+
+
+def one_value(headers: Headers, name: str) -> str:
+    """Give the value of a header that must be there once.
+
+    Raises:
+        InvalidHeader: if it isn't.
+
+    """
+    try:
+        return headers[name]
+    except KeyError:
+        raise InvalidHeader(name) from None
+    except MultipleValuesError:
+        values = ", ".join(headers.get_all(name))
+        raise InvalidHeader(name, f"multiple values: {values}") from None
 
 
 _date: tuple[int, str] = (0, "")

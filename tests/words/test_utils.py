@@ -90,10 +90,22 @@ def test_lazy_import() -> None:
 
 def test_lazy_import_in_a_module() -> None:
     module = make_module("tidegate.somewhere", "tidegate")
-    lazy_import(vars(module), deprecated_aliases={"Opcode": ".frames"})
-    for _ in range(2):
-        with pytest.warns(DeprecationWarning, match=r"tidegate\.somewhere\.Opcode is deprecated"):
-            assert module.Opcode.TEXT == 1
+    lazy_import(
+        vars(module),
+        deprecated_aliases={
+            "Opcode": ".frames",
+            "Kind": (".frames:Opcode", "use tidegate.frames.Opcode"),
+        },
+    )
+    with pytest.warns(DeprecationWarning, match=r"^tidegate\.somewhere\.Opcode is deprecated$"):
+        assert module.Opcode.TEXT == 1
+    message = r"^tidegate\.somewhere\.Kind is deprecated: use tidegate\.frames\.Opcode$"
+    with pytest.warns(DeprecationWarning, match=message) as caught:
+        assert module.Kind is module.Opcode
+    # The line that uses the name is the one to change.
+    assert caught[0].filename == __file__
+    # Once per name; pytest makes an error of any other warning.
+    assert module.Kind is module.Opcode
 
 
 @pytest.mark.parametrize(
