@@ -146,8 +146,9 @@ class Headers(MutableMapping[str, str]):
     def __setitem__(self, key: str, value: str) -> None:
         if is_valid_header_name(key) is None:
             raise InvalidHeaderName(key)
-        # Numbers have always been taken as they are.
-        value = str(value)
+        # Programs give numbers, too.
+        if not isinstance(value, str):
+            value = str(value)
         if is_valid_header_value(value) is None:
             raise InvalidHeaderValue(key, value)
         self.set_insecure(key, value)
