@@ -27,7 +27,7 @@ from .headers import (
     parse_subprotocol,
     parse_upgrade,
 )
-from .http11 import Request, Response
+from .http11 import Request, Response, read_response
 from .protocol import CLIENT, CONNECTING, OPEN, Protocol, State
 from .streams import StreamReader
 from .utils import accept_key, generate_key
@@ -123,9 +123,7 @@ class ClientProtocol(Protocol):
         reader = self.reader
         assert reader is not None
         try:
-            response = yield from Response.parse(
-                reader.read_line, reader.read_exact, reader.read_to_eof
-            )
+            response = yield from read_response(reader)
         except Exception as exc:
             self.handshake_exc = InvalidMessage("did not receive a valid HTTP response")
             self.handshake_exc.__cause__ = exc

@@ -56,6 +56,9 @@ CLOSED = State.CLOSED
 
 STATES = tuple(State)
 
+# Asked for once, because that takes a while.
+LOGGERS = {side: logging.getLogger(f"tidegate.{side.name.lower()}") for side in Side}
+
 SEND_EOF = b""
 """Stands in `Protocol.data_to_send` where the stream must be ended (half-closed)."""
 
@@ -85,7 +88,7 @@ class Protocol:
         logger: LoggerLike | None = None,
     ) -> None:
         if logger is None:
-            logger = logging.getLogger(f"tidegate.{side.name.lower()}")
+            logger = LOGGERS[side]
         self.side = side
         self.logger: LoggerLike = logger
         self.debug = logger.isEnabledFor(logging.DEBUG)

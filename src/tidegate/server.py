@@ -31,7 +31,7 @@ from .headers import (
     parse_subprotocol,
     parse_upgrade,
 )
-from .http11 import Request, Response
+from .http11 import Request, Response, read_request
 from .protocol import CONNECTING, OPEN, SERVER, Protocol, State
 from .streams import StreamReader
 from .utils import accept_key
@@ -87,7 +87,7 @@ class ServerProtocol(Protocol):
         """Read the opening handshake request; a generator that yields when it needs more bytes."""
         assert self.reader is not None
         try:
-            request = yield from Request.parse(self.reader.read_line)
+            request = yield from read_request(self.reader)
         except (RequestLineTooLong, HeaderLineTooLong, TooManyHeaders) as exc:
             self.handshake_exc = exc
             too_long = isinstance(exc, RequestLineTooLong)

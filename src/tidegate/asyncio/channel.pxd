@@ -103,7 +103,7 @@ cdef class Channel:
     cdef object __weakref__
     cdef public object loop
     cdef public object transport
-    cdef Hub hub
+    cdef readonly Hub hub
     cdef FrameReader reader
     cdef FrameWriter writer
     cdef public bint opening

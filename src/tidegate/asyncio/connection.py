@@ -14,7 +14,6 @@ from ..frames import CloseCode, Opcode
 from ..protocol import CLOSED, CONNECTING, OPEN, Protocol, State
 from .broadcast import broadcast
 from .channel import Channel
-from .hub import get_hub
 
 if TYPE_CHECKING:
     import uuid
@@ -469,7 +468,7 @@ class Connection(Channel, asyncio.BufferedProtocol):
             limit = timeout
         if limit is not None and self.close_deadline is None:
             self.close_deadline = self.loop.time() + limit
-            get_hub(self.loop).call_at(self.close_deadline, self.close_timed_out)
+            self.hub.call_at(self.close_deadline, self, "close_timed_out")
 
     def close_timed_out(self) -> None:
         """Abort the connection, the time for closing it being over."""
@@ -487,7 +486,7 @@ class Connection(Channel, asyncio.BufferedProtocol):
 
     def _schedule_keepalive(self, when: float) -> None:
         self._keepalive_at = when
-        get_hub(self.loop).call_at(when, self._keepalive)
+        self.hub.call_at(when, self, "_keepalive")
 
     def _keepalive(self) -> None:
         """Send a ping, or look whether there was a sign of life since the last one."""
@@ -564,7 +563,7 @@ class Connection(Channel, asyncio.BufferedProtocol):
     def defer_failure(self) -> None:
         """Fail the connection when the messages before the failure were received, or later."""
         limit = self.close_timeout if self.close_timeout is not None else 10
-        get_hub(self.loop).call_at(self.loop.time() + limit, self.fail_deferred)
+        self.hub.call_at(self.loop.time() + limit, self, "fail_deferred")
 
     def fail_deferred(self) -> None:
         """Fail the connection because of what was received earlier."""
@@ -596,6 +595,9 @@ class Connection(Channel, asyncio.BufferedProtocol):
         high, low = limits(self.write_limit)
         transport.set_write_buffer_limits(high, low)
         self.protocol.frame_writer.split = True
+        if getattr(transport, "inherits_options", False):
+            # From the listening socket, which has them.
+            return
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):
             # Frames must not wait for the acknowledgement of earlier ones.

@@ -10,10 +10,7 @@ import asyncio
 import heapq
 import sys
 import weakref
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from typing import Any
 
 # How much is received at once, in bytes. Larger payloads are received where they stay.
 BUFFER_SIZE = 256 * 1024
@@ -51,15 +48,14 @@ class Hub:
         for channel in channels:
             channel.end_turn()
 
-    def call_at(self, when: float, method: Callable[[], object]) -> None:
-        """Call a bound method at a time of the loop's clock, or somewhat later.
+    def call_at(self, when: float, owner: Any, method: str) -> None:
+        """Call a method of an object at a time of the loop's clock, or somewhat later.
 
         It can't be cancelled: the method has to look whether there is still something to do. The
-        object it belongs to isn't kept alive.
-
+        object isn't kept alive.
         """
         self.serial += 1
-        heapq.heappush(self.timers, (when, self.serial, weakref.WeakMethod(method)))
+        heapq.heappush(self.timers, (when, self.serial, weakref.ref(owner), method))
         if self.timer is None or when < self.timer.when():
             if self.timer is not None:
                 self.timer.cancel()
@@ -70,13 +66,14 @@ class Hub:
         self.timer = None
         now = self.loop.time()
         while self.timers and self.timers[0][0] <= now:
-            method = heapq.heappop(self.timers)[2]()
-            if method is not None:
+            _, _, reference, method = heapq.heappop(self.timers)
+            owner = reference()
+            if owner is not None:
                 try:
-                    method()
+                    getattr(owner, method)()
                 except Exception as exc:
                     self.loop.call_exception_handler(
-                        {"message": f"Exception in timer {method!r}", "exception": exc}
+                        {"message": f"Exception in timer {method} of {owner!r}", "exception": exc}
                     )
         while self.timers and self.timers[0][2]() is None:
             heapq.heappop(self.timers)

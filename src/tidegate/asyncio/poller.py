@@ -153,6 +153,9 @@ class PollTransport:
         self.channel: Channel | None = protocol if isinstance(protocol, Channel) else None
         self.poller.begin_use()
 
+    # The options of an accepted socket are those of the one that listens (see Listener).
+    inherits_options = True
+
     def start(self) -> None:
         """Introduce the protocol, and begin to read."""
         try:
@@ -480,6 +483,9 @@ class Listener:
 
     def start(self) -> None:
         """Listen."""
+        if self.sock.family in (socket.AF_INET, socket.AF_INET6):
+            # Frames must not wait for the acknowledgement of earlier ones.
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
         self.sock.listen(self.backlog)
         self.poller = get_poller(self.loop)
         self.poller.begin_use()

@@ -28,7 +28,6 @@ from ..utils import get_socket_name
 from .arguments import refuse_older_arguments
 from .broadcast import broadcast
 from .connection import Connection
-from .hub import get_hub
 from .limits import Limits
 from .transports import create_server, create_unix_server
 
@@ -115,9 +114,7 @@ class ServerConnection(Connection):
         self._admitted = True
         self.server.all_connections.add(self)
         if options.open_timeout is not None:
-            get_hub(self.loop).call_at(
-                self.loop.time() + options.open_timeout, self.opening_timed_out
-            )
+            self.hub.call_at(self.loop.time() + options.open_timeout, self, "opening_timed_out")
 
     def opening_timed_out(self) -> None:
         """Give up on a peer that didn't do the opening handshake in time."""
