@@ -1,9 +1,43 @@
-"""The way out through proxies: which one, how to get through it, and what happened."""
+"""The way out through proxies: which one, how to get through it, and what happened.
+
+`route` finds the way to a server and explains it. `Proxy` and `parse_proxy` say what a proxy is.
+The negotiations themselves, without I/O, are described in `tidegate.proxy.hop`.
+"""
 
 from __future__ import annotations
 
 from ..http11 import USER_AGENT
+from .auth import Auth, BasicAuth, BearerAuth, ConnectRequest
+from .challenges import Challenge
+from .choice import Failover, ProxyLike, route
+from .digest import DigestAuth
+from .discovery import SystemSettings, get_proxy
 from .http_connect import prepare_connect_request
+from .negotiate import NegotiateAuth
+from .passage import Passage, Step, Timeouts
+from .routes import Candidate, Route
 from .url import Proxy, parse_proxy
 
-__all__ = ["USER_AGENT", "Proxy", "parse_proxy", "prepare_connect_request"]
+__all__ = [
+    "USER_AGENT",
+    "Auth",
+    "BasicAuth",
+    "BearerAuth",
+    "Candidate",
+    "Challenge",
+    "ConnectRequest",
+    "DigestAuth",
+    "Failover",
+    "NegotiateAuth",
+    "Passage",
+    "Proxy",
+    "ProxyLike",
+    "Route",
+    "Step",
+    "SystemSettings",
+    "Timeouts",
+    "get_proxy",
+    "parse_proxy",
+    "prepare_connect_request",
+    "route",
+]

@@ -253,7 +253,9 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
         username = urllib.parse.unquote(username, errors="surrogateescape")
         # SOCKS4 knows users but no passwords.
         if password is None and not scheme.startswith("socks4"):
-            raise InvalidProxy(proxy, "username provided without password")
+            # It may be a token, which nobody should see in a log.
+            hidden = f"{scheme}://***@{parts.netloc.rpartition('@')[2]}"
+            raise InvalidProxy(hidden, "username provided without password")
     if password is not None:
         password = urllib.parse.unquote(password, errors="surrogateescape")
     try:
