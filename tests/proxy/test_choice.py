@@ -282,6 +282,10 @@ class TestOptions:
     def test_no_headers_for_socks(self):
         assert self.apply("socks5://p", headers={"A": "b"}).headers is None
 
+    def test_a_password_for_socks(self):
+        proxy = self.apply("socks5://p", auth=("me", "secret"))
+        assert proxy.user_info == ("me", "secret")
+
     def test_for_a_proxy_that_was_found(self):
         environment = {"all_proxy": "http://p"}
         assert self.apply(True, environment=environment, auth=("a", "b")).auth == ("a", "b")

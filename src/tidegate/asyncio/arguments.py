@@ -1,4 +1,4 @@
-"""Arguments of the older API, which the newer one refuses by name."""
+"""Arguments by name: those about proxies, and those of the older API, which are refused."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ OLDER_ARGUMENTS = {
         "timeout": "use open_timeout= and close_timeout=",
     },
 }
+
+# What connect() takes besides the arguments of loop.create_connection(), for proxies.
+PROXY_ARGUMENTS = (
+    "proxy_auth",
+    "proxy_headers",
+    "proxy_loopback",
+    "proxy_server_hostname",
+    "proxy_ssl",
+    "proxy_timeouts",
+)
 
 
 def refuse_older_arguments(function: str, kwargs: dict[str, Any]) -> None:

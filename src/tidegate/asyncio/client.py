@@ -7,17 +7,19 @@ import logging
 import os
 import traceback
 import urllib.parse
-from typing import TYPE_CHECKING, Any, Literal
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any
 
 from ..client import ClientProtocol, backoff, process_exception
 from ..datastructures import Headers, HeadersLike
-from ..exceptions import InvalidMessage, InvalidStatus, SecurityError
+from ..exceptions import InvalidMessage, InvalidStatus, ProxyError, SecurityError
 from ..extensions.permessage_deflate import enable_client_permessage_deflate
 from ..headers import validate_subprotocols
 from ..http11 import USER_AGENT, Response
 from ..protocol import CONNECTING, OPEN
+from ..proxy.environment import may_have_proxy
 from ..uri import WebSocketURI, parse_uri
-from .arguments import refuse_older_arguments
+from .arguments import PROXY_ARGUMENTS, refuse_older_arguments
 from .connection import Connection
 from .reconnection import ConnectionEvent, Reconnection
 from .transports import create_connection as create_tcp_connection
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ..extensions.base import ClientExtensionFactory
+    from ..proxy import Passage, ProxyLike
     from ..typing import LoggerLike, Origin, PathLike, Subprotocol
 
 __all__ = ["ClientConnection", "ConnectionEvent", "connect", "unix_connect"]
@@ -42,9 +45,16 @@ CREDENTIALS = ("Authorization", "Cookie", "Proxy-Authorization")
 
 
 class ClientConnection(Connection):
-    """The client's end of a connection on asyncio. See `Connection`."""
+    """The client's end of a connection on asyncio. See `Connection`.
+
+    Attributes:
+        proxy: how the connection went through the proxy, with the route, the proxy's answer and
+            the time of each step; None without a proxy.
+
+    """
 
     protocol: ClientProtocol
+    proxy: Passage | None = None
     _response_waiter: asyncio.Future[None] | None = None
 
     def __init__(
@@ -161,8 +171,12 @@ class connect:
         compression: ``"deflate"`` enables permessage-deflate, None disables it.
         additional_headers: headers to add to the opening handshake request.
         user_agent_header: value of the User-Agent header; None for none.
-        proxy: URL of the proxy to use; True to find one in the environment and the settings of
-            the operating system; None for none.
+        proxy: URL of the proxy to use, or several joined by ``->``; True to find one in the
+            environment and the settings of the operating system; None for none. It can also be a
+            `tidegate.proxy.Proxy`; a list of proxies, to be tried in order, in which one that
+            fails rests for a while; a mapping from ``ws``, ``wss``, ``example.com``,
+            ``example.com:8443``, ``*.example.com`` or ``*`` to proxies; or a function that gets the
+            URI and gives any of these, or an awaitable of it.
         process_exception: when reconnecting, says whether a failure is worth another attempt: it
             returns None for yes, the exception (or another) to raise for no. The default tries
             again after network errors, time-outs and HTTP 500, 502, 503 and 504, but not after
@@ -187,11 +201,19 @@ class connect:
         create_connection: subclass of `ClientConnection` to use.
         **kwargs: given to `asyncio.loop.create_connection`: ``ssl``, ``server_hostname``,
             ``host`` and ``port`` to connect to somewhere else than the URI says, ``sock``,
-            ``local_addr``, and so on.
+            ``local_addr``, and so on. With a proxy, what is about the TCP connection is about that
+            to the proxy, and there are these as well: ``proxy_ssl``, a context for TLS with the
+            proxy, or the path of a bundle of certificates to trust; ``proxy_server_hostname``, the
+            name in its certificate; ``proxy_headers``, headers for it; ``proxy_auth``, how to
+            authenticate to it, such as ``(user, password)`` or an object of `tidegate.proxy`;
+            ``proxy_timeouts``, a `tidegate.proxy.Timeouts` with limits for each step;
+            ``proxy_loopback``, whether this machine, too, is reached through a proxy that was
+            found.
 
     Raises:
         InvalidURI: if the URI isn't valid.
         InvalidProxy: if the proxy's URL isn't valid.
+        ProxyError: if the connection through the proxy fails.
         OSError: if the TCP connection fails.
         InvalidHandshake: if the opening handshake fails.
         TimeoutError: if connecting takes longer than ``open_timeout``.
@@ -211,7 +233,7 @@ class connect:
         # HTTP
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | None = USER_AGENT,
-        proxy: str | Literal[True] | None = True,
+        proxy: ProxyLike = True,
         process_exception: Callable[[Exception], Exception | None] = process_exception,
         # Timeouts
         open_timeout: float | None = 10,
@@ -266,6 +288,7 @@ class connect:
             "max_queue": max_queue,
             "write_limit": write_limit,
         }
+        self.proxy_options = {name: kwargs.pop(name) for name in PROXY_ARGUMENTS if name in kwargs}
         self.create_connection_kwargs = kwargs
         self.connection: ClientConnection | None = None
 
@@ -293,32 +316,32 @@ class connect:
             _, connection = await create_unix_connection(loop, self.factory, **kwargs)
         else:
             if kwargs.get("sock") is None:
-                if isinstance(self.proxy, str):
-                    return await self.open_tunnel(loop, self.proxy, kwargs)
+                if self.proxy is not None and (self.proxy is not True or may_have_proxy()):
+                    return await self.open_on_route(loop, kwargs)
                 kwargs.setdefault("host", ws_uri.host)
                 kwargs.setdefault("port", ws_uri.port)
             _, connection = await create_tcp_connection(loop, self.factory, **kwargs)
         return connection
 
-    async def open_tunnel(
-        self, loop: asyncio.AbstractEventLoop, proxy: str, kwargs: dict[str, Any]
+    async def open_on_route(
+        self, loop: asyncio.AbstractEventLoop, kwargs: dict[str, Any]
     ) -> ClientConnection:
-        """Make a connection with a transport that leads through a proxy."""
-        # Imported here because most programs have no proxy.
-        from ..proxy.routes import Route
-        from ..proxy.url import parse_proxy
-        from .tunnel import connect_through
+        """Make a connection with a transport that leads through a proxy, if there is one."""
+        # Imported here because most programs don't need it.
+        from .tunnel import connect_on_route, find_route
 
-        route = Route(self.ws_uri, parse_proxy(proxy), "the argument proxy")
-        _, connection = await connect_through(
+        connection: ClientConnection
+        _, connection, passage = await connect_on_route(
             loop,
             self.factory,
             self.ws_uri,
-            route,
+            await find_route(self.proxy, self.uri, kwargs, self.proxy_options),
             open_timeout=self.open_timeout,
+            options=self.proxy_options,
             user_agent_header=self.user_agent_header,
             **kwargs,
         )
+        connection.proxy = passage
         return connection
 
     async def connect(self) -> ClientConnection:
@@ -328,8 +351,12 @@ class connect:
             async with asyncio.timeout(self.open_timeout):
                 for _ in range(MAX_REDIRECTS):
                     connection = await self.open_tcp_connection()
+                    passage = connection.proxy
                     try:
-                        await connection.handshake(self.additional_headers, self.user_agent_header)
+                        with nullcontext() if passage is None else passage.handshake():
+                            await connection.handshake(
+                                self.additional_headers, self.user_agent_header
+                            )
                     except BaseException as exc:
                         connection.transport.abort()
                         if not isinstance(exc, Exception):
@@ -342,8 +369,12 @@ class connect:
                         redirected = True
                         continue
                     return connection
+        except ProxyError:
+            raise
         except TimeoutError as exc:
-            raise TimeoutError("timed out during opening handshake") from exc
+            # If there is a proxy, what was cancelled says how far it came.
+            notes = getattr(exc.__cause__, "__notes__", ())
+            raise TimeoutError("; ".join(["timed out during opening handshake", *notes])) from exc
         assert redirected
         raise SecurityError(f"more than {MAX_REDIRECTS} redirects")
 

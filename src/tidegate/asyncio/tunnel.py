@@ -7,13 +7,14 @@ import dataclasses
 import socket
 import ssl as ssl_module
 import typing as t
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 
 import aiohappyeyeballs
 
-from ..exceptions import InvalidProxyMessage
+from ..exceptions import InvalidProxyMessage, ProxyError
 from ..http11 import USER_AGENT
+from ..proxy.choice import Options, ProxyLike, choose_async, report_failure, resting
 from ..proxy.hop import Hop, HopState, Target
 from ..proxy.passage import (
     CONNECT,
@@ -28,11 +29,11 @@ from ..proxy.passage import (
 )
 from ..proxy.routes import Route, make_hop
 from ..proxy.tls import make_context
-from ..proxy.url import Proxy, SSLLike
-from ..uri import WebSocketURI
+from ..proxy.url import Proxy, SSLLike, a
+from ..uri import WebSocketURI, parse_uri
 from .transports import create_connection, create_unix_connection, start_tls
 
-__all__ = ["connect_through"]
+__all__ = ["connect_on_route", "connect_through", "find_route"]
 
 # RFC 8305 section 8
 HAPPY_EYEBALLS_DELAY = 0.25
@@ -50,6 +51,121 @@ MAX_CONNECTIONS = 16
 NO_TIMEOUTS = Timeouts()
 
 P = t.TypeVar("P", bound=asyncio.BaseProtocol)
+
+
+async def find_route(
+    proxy: ProxyLike, uri: str, arguments: Mapping[str, t.Any], options: Mapping[str, t.Any]
+) -> Route:
+    """Find the way to a server.
+
+    Arguments:
+        proxy: the argument ``proxy`` of `connect`.
+        uri: the server.
+        arguments: the other arguments of `connect`; ``host`` and ``port`` say where to connect.
+        options: those of its arguments whose names begin with ``proxy_``.
+
+    Raises:
+        InvalidProxy: if a proxy cannot be used.
+        ValueError: if ``proxy_ssl`` is given for a proxy without TLS.
+    """
+    ws_uri = parse_uri(uri)
+    route = await choose_async(
+        proxy,
+        uri,
+        Target(arguments.get("host") or ws_uri.host, arguments.get("port") or ws_uri.port),
+        Options(
+            headers=options.get("proxy_headers"),
+            auth=options.get("proxy_auth"),
+            loopback=options.get("proxy_loopback"),
+        ),
+    )
+    # Where proxies are found, or several are given, it is there for those that have TLS.
+    if (
+        isinstance(proxy, (str, Proxy))
+        and options.get("proxy_ssl")
+        and not any(hop.tls for hop in route.hops)
+    ):
+        assert route.proxy is not None
+        scheme = a(route.proxy.scheme)
+        raise ValueError(f"proxy_ssl argument is incompatible with {scheme}:// proxy")
+    return route
+
+
+async def connect_on_route(
+    loop: asyncio.AbstractEventLoop,
+    factory: Callable[[], P],
+    ws_uri: WebSocketURI,
+    route: Route,
+    *,
+    open_timeout: float | None,
+    options: Mapping[str, t.Any],
+    user_agent_header: str | None,
+    **kwargs: t.Any,
+) -> tuple[asyncio.Transport, P, Passage | None]:
+    """Connect to a server on a route, or on the first of its alternatives that works.
+
+    Arguments:
+        loop, factory, ws_uri: as in `connect_through`.
+        route: the way and its alternatives.
+        open_timeout: how many seconds there are for all of them together, None for no such limit.
+        options: those of its arguments whose names begin with ``proxy_``.
+        user_agent_header: as in `Tunnel`.
+        **kwargs: as in ``loop.create_connection()``.
+
+    Returns:
+        the transport, the protocol, and how it went through the proxy, None without one.
+
+    Raises:
+        ProxyError: as `connect_through` does, about the last that was tried; notes tell about the
+            others.
+        OSError: if a connection without proxy fails.
+    """
+    routes = (route, *route.alternatives)
+    deadline = None if open_timeout is None else loop.time() + open_timeout
+    through = {
+        name: value
+        for name, value in options.items()
+        if name in ("proxy_ssl", "proxy_server_hostname", "proxy_timeouts")
+    }
+    failures: list[str] = []
+    for place, way in enumerate(routes):
+        remaining = None if deadline is None else deadline - loop.time()
+        # Each leaves the others their part of the time.
+        share = None if remaining is None else remaining / (len(routes) - place)
+        try:
+            if way.proxy is None:
+                async with asyncio.timeout(share if place + 1 < len(routes) else None):
+                    transport, protocol = await create_connection(
+                        loop, factory, **kwargs_for_direct(kwargs, ws_uri)
+                    )
+                return transport, protocol, None
+            passage = Passage(way)
+            transport, protocol = await connect_through(
+                loop,
+                factory,
+                ws_uri,
+                way,
+                passage=passage,
+                open_timeout=share,
+                user_agent_header=user_agent_header,
+                **through,
+                **kwargs,
+            )
+        except (ProxyError, OSError) as exc:
+            if not report_failure(way, exc) or place + 1 == len(routes):
+                for failure in failures:
+                    exc.add_note(failure)
+                raise
+            first = str(exc).partition("\n")[0]
+            failures.append(f"Before that, {way.proxy or 'a direct connection'} failed: {first}")
+        else:
+            resting.discard(way.proxy)
+            return transport, protocol, passage
+    raise AssertionError("there is at least one route")
+
+
+def kwargs_for_direct(kwargs: dict[str, t.Any], ws_uri: WebSocketURI) -> dict[str, t.Any]:
+    return {"host": ws_uri.host, "port": ws_uri.port} | kwargs
 
 
 async def connect_through(

@@ -6,17 +6,50 @@ The negotiations themselves, without I/O, are described in `tidegate.proxy.hop`.
 
 from __future__ import annotations
 
-from ..http11 import USER_AGENT
-from .auth import Auth, BasicAuth, BearerAuth, ConnectRequest
-from .challenges import Challenge
-from .choice import Failover, ProxyLike, route
-from .digest import DigestAuth
-from .discovery import SystemSettings, get_proxy
-from .http_connect import prepare_connect_request
-from .negotiate import NegotiateAuth
-from .passage import Passage, Step, Timeouts
-from .routes import Candidate, Route
-from .url import Proxy, parse_proxy
+from ..imports import lazy_import
+
+# Type checkers take it for true.
+TYPE_CHECKING = False
+
+if TYPE_CHECKING:
+    from ..http11 import USER_AGENT
+    from .auth import Auth, BasicAuth, BearerAuth, ConnectRequest
+    from .challenges import Challenge
+    from .choice import Failover, ProxyLike, route
+    from .digest import DigestAuth
+    from .discovery import SystemSettings, get_proxy
+    from .http_connect import prepare_connect_request
+    from .negotiate import NegotiateAuth
+    from .passage import Passage, Step, Timeouts
+    from .routes import Candidate, Route
+    from .url import Proxy, parse_proxy
+else:
+    lazy_import(
+        globals(),
+        aliases={
+            "Auth": ".auth",
+            "BasicAuth": ".auth",
+            "BearerAuth": ".auth",
+            "Candidate": ".routes",
+            "Challenge": ".challenges",
+            "ConnectRequest": ".auth",
+            "DigestAuth": ".digest",
+            "Failover": ".choice",
+            "NegotiateAuth": ".negotiate",
+            "Passage": ".passage",
+            "Proxy": ".url",
+            "ProxyLike": ".choice",
+            "Route": ".routes",
+            "Step": ".passage",
+            "SystemSettings": ".discovery",
+            "Timeouts": ".passage",
+            "USER_AGENT": "..http11",
+            "get_proxy": ".discovery",
+            "parse_proxy": ".url",
+            "prepare_connect_request": ".http_connect",
+            "route": ".choice",
+        },
+    )
 
 __all__ = [
     "USER_AGENT",

@@ -125,7 +125,10 @@ class Options:
         if self.headers is not None and proxy.headers is None and proxy.is_http:
             changes["headers"] = self.headers
         if self.auth is not None and proxy.auth is None and proxy.username is None:
-            changes["auth"] = self.auth
+            if proxy.is_http:
+                changes["auth"] = self.auth
+            elif isinstance(self.auth, tuple):
+                changes["username"], changes["password"] = self.auth
         return dataclasses.replace(proxy, **changes) if changes else proxy
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from ..exceptions import InvalidProxy
 from ..uri import WebSocketURI
 from .bypass import find_rule, is_loopback
+from .environment import Environment
 from .hop import Target
 from .routes import Candidate, Route
 from .url import Proxy, parse_proxy
@@ -46,37 +47,6 @@ def read_system_settings() -> SystemSettings:
 
         return SystemSettings(getproxies_registry(), proxy_bypass_registry)
     return SystemSettings()
-
-
-class Environment:
-    """Environment variables, in the spellings that they have for proxies.
-
-    Lower case comes first, and an empty value in lower case cancels other spellings.
-    """
-
-    def __init__(self, variables: Mapping[str, str]) -> None:
-        self.variables = variables
-        self.names: dict[str, str] = {}
-        # All upper case sorts before anything mixed.
-        for name in sorted(name for name in variables if name[-6:].lower() == "_proxy"):
-            key = name.lower()
-            # A server hands the Proxy header of a request to a CGI program as HTTP_PROXY.
-            if key == "http_proxy" and name != key and "REQUEST_METHOD" in variables:
-                continue
-            if name == key or key not in self.names:
-                self.names[key] = name
-
-    def name(self, key: str) -> str:
-        """Give the spelling in which a variable is set, or the usual one."""
-        return self.names.get(key, key)
-
-    def get(self, key: str) -> str:
-        """Give the value of a variable, empty if it isn't set."""
-        return self.variables.get(self.names.get(key, key), "").strip()
-
-    def has_proxies(self) -> bool:
-        """Say whether there is any proxy in the environment."""
-        return any(self.get(key) for key in self.names if key != "no_proxy")
 
 
 def discover(

@@ -180,8 +180,33 @@ class Passage:
         except ProxyError as exc:
             self.describe(exc, step, target, hop)
             raise
+        except BaseException as exc:
+            # Who cancels the whole because it takes too long wants to tell where the time went.
+            what = self.words_for(step, target)
+            exc.add_note(f"{what} wasn't done, with the proxy {self.described_proxy}")
+            raise
         finally:
             step.seconds = time.perf_counter() - started
+
+    @contextlib.contextmanager
+    def handshake(self) -> Iterator[None]:
+        """Do the opening handshake inside: time it, and say in failures that there is a proxy."""
+        step = Step(HANDSHAKE, None)
+        self.steps.append(step)
+        started = time.perf_counter()
+        try:
+            yield
+        except BaseException as exc:
+            exc.add_note(f"the connection went through the proxy {self.described_proxy}")
+            raise
+        finally:
+            step.seconds = time.perf_counter() - started
+
+    @property
+    def described_proxy(self) -> str:
+        """The proxy and where it was found."""
+        source = self.route.source
+        return f"{self.route.proxy}" + ("" if source is None else f", from {source}")
 
     def describe(self, exc: ProxyError, step: Step, target: Target, hop: Hop | None) -> None:
         """Add to an error what is known about its circumstances."""
