@@ -192,7 +192,7 @@ async def connect_through(
         loop: the running event loop.
         factory: makes the protocol; called once, when the way is open.
         ws_uri: the server.
-        route: the way to it, with at least one proxy.
+        route: the way to it, through proxies or without.
         host: the name or address to ask the last proxy for, by default that in the URI.
         port: the same for the port.
         ssl: the context for TLS with the server, by default a new one.
@@ -274,10 +274,10 @@ class Tunnel:
     async def open(self) -> None:
         """Go through all proxies, so that `transport` leads to the target."""
         hops = self.route.hops
-        targets = [Target(proxy.host, proxy.port) for proxy in hops[1:]] + [self.target]
+        targets = [*(Target(proxy.host, proxy.port) for proxy in hops[1:]), self.target]
         negotiations = [
             make_hop(proxy, target, self.user_agent_header)
-            for proxy, target in zip(hops, targets, strict=True)
+            for proxy, target in zip(hops, targets, strict=False)
         ]
         contexts = {
             place: make_context(proxy.ssl or self.proxy_ssl)
@@ -285,7 +285,7 @@ class Tunnel:
             if proxy.tls
         }
         for _ in range(MAX_CONNECTIONS):
-            await self.connect(hops[0])
+            await self.connect(hops[0] if hops else None)
             for place, hop in enumerate(negotiations):
                 proxy = hop.proxy
                 if place in contexts:
@@ -314,10 +314,10 @@ class Tunnel:
         remaining = None if self.deadline is None else self.deadline - self.loop.time()
         return self.proxy_timeouts.limit(step, remaining)
 
-    async def connect(self, proxy: Proxy) -> None:
-        """Connect to the first proxy."""
-        address = Target(proxy.host, proxy.port)
-        if proxy.unix_path is not None:
+    async def connect(self, proxy: Proxy | None) -> None:
+        """Connect to the first proxy, to the target if that is None."""
+        address = self.target if proxy is None else Target(proxy.host, proxy.port)
+        if proxy is not None and proxy.unix_path is not None:
             async with self.step(CONNECT_TCP, proxy, address):
                 self.transport, self.inbox = await create_unix_connection(
                     self.loop, Inbox, path=proxy.unix_path

@@ -49,6 +49,7 @@ class Failover:
 ProxyLike = (
     str
     | Proxy
+    | Route
     | bool
     | Failover
     | Sequence["ProxyLike"]
@@ -58,10 +59,10 @@ ProxyLike = (
 )
 """What can be given as a proxy.
 
-A URL, or several joined by ``->``; a `Proxy`; True to look in the environment and the operating
-system; None for no proxy; a list, see `Failover`; a mapping from ``ws``, ``wss``, ``example.com``,
-``example.com:8443``, ``*.example.com`` or ``*`` to any of these; a function that gets the URI and
-gives any of these, or an awaitable of it.
+A URL, or several joined by ``->``; a `Proxy`; a `Route`, as `route` gives it; True to look in the
+environment and the operating system; None for no proxy; a list, see `Failover`; a mapping from
+``ws``, ``wss``, ``example.com``, ``example.com:8443``, ``*.example.com`` or ``*`` to any of these;
+a function that gets the URI and gives any of these, or an awaitable of it.
 """
 
 
@@ -170,6 +171,8 @@ def choosing(
     if isinstance(proxy, Proxy):
         note = Candidate(source, "chosen", "it is always obeyed", str(proxy))
         return [Route(ws_uri, options.apply(proxy), source, (note,), target)]
+    if isinstance(proxy, Route):
+        return [proxy, *proxy.alternatives]
     if isinstance(proxy, Mapping):
         key = find_key(proxy, ws_uri, target)
         if key is None:

@@ -108,10 +108,11 @@ def hint_for_connection(exc: OSError, step: str, proxy: Proxy | None, target: Ta
         if proxy is not None and target.host != proxy.host:
             other = "socks5h" if proxy.is_socks5 else "socks4a"
             return f"let the proxy look it up: use {other}:// instead of {proxy.scheme}://"
-        return "check the name of the proxy, and whether you are in the network that knows it"
+        whose = "proxy" if proxy is not None else "server"
+        return f"check the name of the {whose}, and whether you are in the network that knows it"
     if step == "connect":
         if exc.errno == errno.ECONNREFUSED:
-            return "nothing listens there: check host and port, and whether the proxy runs"
+            return "nothing listens there: check host and port, and whether it runs"
         return "check host and port, and whether a firewall is in between"
     if step == "TLS to proxy" and proxy is not None:
         return (

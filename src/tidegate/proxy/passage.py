@@ -220,14 +220,15 @@ class Passage:
 
     def words_for(self, step: Step, target: Target) -> str:
         """Say what a step does."""
+        through = "" if self.route.proxy is None else " through the proxy"
         return {
             RESOLVE: f"looking up {target.host}",
-            CONNECT_TCP: "connecting to the proxy",
+            CONNECT_TCP: f"connecting to {'the proxy' if step.proxy else target}",
             PROXY_TLS: "the TLS handshake with the proxy",
             CONNECT: f"asking the proxy to connect to {target}",
             AUTHENTICATE: "authenticating to the proxy",
-            SERVER_TLS: "the TLS handshake with the server through the proxy",
-            HANDSHAKE: "the opening handshake through the proxy",
+            SERVER_TLS: f"the TLS handshake with the server{through}",
+            HANDSHAKE: f"the opening handshake{through}",
         }[step.name]
 
     def connection_error(self, exc: OSError, step: Step, target: Target) -> ProxyError:
