@@ -23,16 +23,16 @@ build: $(VENV)/.built
 $(VENV)/.created:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later was found: set PYTHON=/path/to/python3"; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(PY) -m pip install --quiet --upgrade pip
 	@touch $@
 
 $(VENV)/.built: $(VENV)/.created pyproject.toml setup.py $(COMPILED) $(COMPILED_PY)
 	$(PY) -m pip install --quiet --editable .
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.built
+# Not on top of .built, because each of them compiles everything.
+$(VENV)/.test: $(VENV)/.created pyproject.toml setup.py $(COMPILED) $(COMPILED_PY)
 	$(PY) -m pip install --quiet --editable '.[speedups,test]'
-	@touch $@
+	@touch $(VENV)/.built $@
 
 demo: $(VENV)/.built
 	$(VENV)/bin/tidegate demo
@@ -47,7 +47,7 @@ test: lint
 	TIDEGATE_NO_EXTENSIONS=1 $(PY) -m pytest
 
 test-all:
-	PYTHON="$(PYTHON)" sh tests/test_all.sh
+	$(PYTHON) tests/all_pythons.py
 
 conformance: $(VENV)/.test
 	$(PY) -m conformance --set $(or $(SET),all) --library $(or $(LIBRARY),tidegate) $(if $(JOBS),--jobs $(JOBS))
@@ -67,5 +67,5 @@ bench: $(BENCH)/.built
 	$(BENCH)/bin/python -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(PROGRAMS),--programs "$(PROGRAMS)") $(if $(QUICK),--quick)
 
 clean:
-	rm -rf build $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf build dist $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find src -name '*.so' -delete

@@ -1,0 +1,117 @@
+"""What the command ``tidegate`` can do, and how it finds out what it is asked for."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import importlib
+import os
+import sys
+import typing as t
+from collections.abc import Sequence
+
+__all__ = ["COMMANDS", "Command", "main"]
+
+# What a shell reports for a program that SIGINT ended.
+INTERRUPTED = 130
+
+
+class CommandModule(t.Protocol):
+    """What the module of a subcommand offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
+
+    def run(self, args: argparse.Namespace) -> int: ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Command:
+    """A subcommand.
+
+    Attributes:
+        name: its name.
+        module: the module that has its ``add_arguments(parser)``, and its ``run(args)``, which
+            returns the exit status; relative to the package, and imported when it is needed.
+        help: what it does, in one line.
+    """
+
+    name: str
+    module: str
+    help: str
+
+    def load(self) -> CommandModule:
+        """Import its module."""
+        package = __package__.rpartition(".")[0]
+        return t.cast(CommandModule, importlib.import_module(self.module, package))
+
+
+COMMANDS = (
+    Command("connect", ".cli.connect", "talk to a WebSocket server, line by line"),
+    Command("demo", ".cli.demo", "show that it works: a server, a client, a proxy between them"),
+)
+
+
+class ShowVersion(argparse.Action):
+    """Print the version, and what this installation is made of."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: t.Any) -> None:
+        from .versions import describe
+
+        print(describe())
+        parser.exit()
+
+
+def make_parser(name: str | None) -> argparse.ArgumentParser:
+    """Give the parser of the command line; of the subcommands only ``name`` has its arguments."""
+    parser = argparse.ArgumentParser(
+        prog="tidegate",
+        description="WebSocket clients and servers, through proxies and behind load balancers.",
+        epilog="`tidegate ws://...` is short for `tidegate connect ws://...`.",
+    )
+    parser.add_argument(
+        "--version",
+        action=ShowVersion,
+        nargs=0,
+        help="print the version and what this installation is made of",
+    )
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in COMMANDS:
+        subparser = subparsers.add_parser(
+            command.name, help=command.help, description=f"{command.name}: {command.help}."
+        )
+        if command.name == name:
+            module = command.load()
+            module.add_arguments(subparser)
+            subparser.set_defaults(run=module.run)
+    return parser
+
+
+def with_command(arguments: Sequence[str]) -> list[str]:
+    """Add ``connect`` to arguments that have a URI in the place of a command."""
+    word = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return ["connect", *arguments] if "://" in word else list(arguments)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run the command ``tidegate``.
+
+    Arguments:
+        argv: its arguments, by default those of this process.
+
+    Raises:
+        SystemExit: if the exit status isn't 0: 2 if the arguments make no sense, 130 if it was
+            interrupted.
+    """
+    arguments = with_command(sys.argv[1:] if argv is None else argv)
+    args = make_parser(arguments[0] if arguments else None).parse_args(arguments)
+    try:
+        status = args.run(args)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    except BrokenPipeError:
+        # Nobody reads any more, as after `| head`; what is still buffered must not fail, too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 1
+    if status:
+        sys.exit(status)
