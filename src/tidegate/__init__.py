@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 
 if TYPE_CHECKING:
     from .asyncio.client import ClientConnection, connect, unix_connect
+    from .asyncio.defaults import Client
     from .asyncio.router import Router, route, unix_route
     from .asyncio.server import (
         Server,
@@ -84,6 +85,7 @@ if TYPE_CHECKING:
 # This list, the imports above and the modules below say the same three times, because type
 # checkers and editors read the source; a test holds them equal.
 __all__ = [
+    "Client",
     "ClientConnection",
     "ClientProtocol",
     "Close",
@@ -158,6 +160,7 @@ __all__ = [
 _lazy_import(
     globals(),
     {
+        "Client": ".asyncio.defaults",
         "ClientConnection": ".asyncio.client",
         "connect": ".asyncio.client",
         "unix_connect": ".asyncio.client",

@@ -150,7 +150,7 @@ def choosing(
         if inspect.isawaitable(answer):
             answer = yield answer
         name = getattr(proxy, "__qualname__", type(proxy).__qualname__)
-        source = f"the function {name}"
+        source = getattr(proxy, "source", f"the function {name}")
         return (yield from choosing(answer, ws_uri, uri, target, source, options))
     if proxy is None or proxy is False:
         note = Candidate(source, "direct", "no proxy is wanted")
