@@ -252,7 +252,8 @@ class FrameReader:
         self.fin = first >= 0x80
         self.rsv = first & 0x70
         self.length = length
-        if have >= header + length:
+        # Not ``header + length``, which may be too large for a C integer.
+        if have - header >= length:
             self.start = pos + header
             self.pos = pos + header + length
             return True
@@ -354,6 +355,9 @@ class FrameReader:
 
     def received_in_room(self, n: int) -> None:
         """Take note of ``n`` bytes that were received into `room`."""
+        if self.payload is None:
+            # Stopped since `room` was asked for: a transport may ask without receiving anything.
+            return
         payload_unmask(self.payload, self.filled, n, self.key)
         self.payload_received(n)
 
@@ -372,7 +376,6 @@ class FrameReader:
         data = self.take_payload()
         if opcode:
             self.message_opcode = opcode
-            self.message_size = 0
             self.compressed = self.rsv != 0
             if not scanned:
                 self.utf8_state = 0
@@ -396,6 +399,7 @@ class FrameReader:
                 raise invalid_utf8(data, "unexpected end of data")
         if self.fin:
             self.message_opcode = 0
+            self.message_size = 0
             self.compressed = False
         if self.log is not None:
             self.log(opcode, data, self.fin)
