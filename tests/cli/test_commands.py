@@ -62,6 +62,7 @@ def test_nonsense(argv, capsys):
     [
         (["ws://localhost/"], ["connect", "ws://localhost/"]),
         (["--insecure", "wss://localhost/"], ["connect", "--insecure", "wss://localhost/"]),
+        (["--ca", "my.pem", "wss://localhost/"], ["connect", "--ca", "my.pem", "wss://localhost/"]),
         (["connect", "ws://localhost/"], ["connect", "ws://localhost/"]),
         (["demo"], ["demo"]),
         (["--version"], ["--version"]),

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import signal
+import ssl
 import sys
 
 import pytest
@@ -207,12 +208,24 @@ async def test_certificates(certificates, tmp_path):
         assert (status, out) == (1, "")
         assert err.startswith(f"Failed to connect to {uri}: ")
         assert "certificate" in err
-        status, out, _ = await converse("--insecure", uri, lines=["hello"])
-        assert (status, out) == (0, "echo: hello\n")
-        missing = str(tmp_path / "missing.pem")
-        status, _, err = await converse(uri, "--cafile", missing, lines=["hello"])
+        authority = tmp_path / "ca.pem"
+        trusted = certificates[1].get_ca_certs(binary_form=True)
+        authority.write_text("".join(map(ssl.DER_cert_to_PEM_cert, trusted)))
+        for option in (["--insecure"], ["--ca", str(authority)]):
+            status, out, _ = await converse(*option, uri, lines=["hello"])
+            assert (status, out) == (0, "echo: hello\n")
+
+
+@pytest.mark.parametrize("option", ["--ca", "--cert"])
+async def test_files_that_are_no_certificates(option, tmp_path):
+    for name, words in [("missing.pem", "No such file"), ("empty.pem", "")]:
+        path = tmp_path / name
+        if not words:
+            path.touch()
+        status, _, err = await converse("wss://localhost/", option, str(path))
         assert status == 1
-        assert "No such file" in err
+        assert words in err
+        assert str(path) in err
 
 
 @pytest.mark.parametrize(

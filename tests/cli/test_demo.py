@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 
 import pytest
 
@@ -34,7 +35,8 @@ def legs(output):
 
 def check_leg(text):
     said = {line[2:14].strip(): line[14:] for line in text.splitlines() if line.startswith("  ")}
-    assert "permessage-deflate" in said["opening"]
+    assert "permessage-deflate" in said["extensions"]
+    assert "ms" in said["opening"]
     for label in ("text", "binary", "fragmented", "compressed"):
         assert "came back" in said[label]
     assert "ms" in said["ping"]
@@ -49,7 +51,9 @@ def test_built_in_proxy(capsys):
     directly, through = legs(capsys.readouterr().out)
     assert check_leg(directly)["route"].count("→") == 1
     assert through.startswith("the CONNECT proxy of tidegate.testing\n")
-    assert check_leg(through)["route"].count("→") == 2
+    said = check_leg(through)
+    assert said["route"].count("→") == 2
+    assert re.search(r"connect [\d.]+ ms, CONNECT [\d.]+ ms", said["opening"])
     assert through.endswith("Everything that was sent came back.\n")
 
 

@@ -47,6 +47,7 @@ class Command:
 
 COMMANDS = (
     Command("connect", ".cli.connect", "talk to a WebSocket server, line by line"),
+    Command("route", ".proxy.command", "tell which proxies lead to a server, and why"),
     Command("demo", ".cli.demo", "show that it works: a server, a client, a proxy between them"),
 )
 
@@ -87,9 +88,12 @@ def make_parser(name: str | None) -> argparse.ArgumentParser:
 
 
 def with_command(arguments: Sequence[str]) -> list[str]:
-    """Add ``connect`` to arguments that have a URI in the place of a command."""
-    word = next((argument for argument in arguments if not argument.startswith("-")), "")
-    return ["connect", *arguments] if "://" in word else list(arguments)
+    """Add ``connect`` to arguments that have a URI, and options at most in front of it."""
+    first = arguments[0] if arguments else ""
+    has_uri = any("://" in argument for argument in arguments)
+    if has_uri and (first.startswith("-") or "://" in first):
+        return ["connect", *arguments]
+    return list(arguments)
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -21,6 +21,7 @@ from ..frames import Opcode
 from ..headers import validate_subprotocols
 from ..http11 import Request, Response
 from ..printable import printable, without_password
+from ..proxy.command import chosen_proxy
 from ..typing import Subprotocol
 from ..uri import parse_uri
 from .commands import INTERRUPTED
@@ -85,18 +86,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("network")
     group.add_argument(
         "--proxy",
+        action="append",
         metavar="URL",
-        help="the proxy to go through, or 'none'; by default it is found as by any program "
-        "that uses tidegate",
+        help="use this proxy instead of looking for one: a URL, several joined by '->', or none; "
+        "may be repeated, to try one after the other",
     )
     group.add_argument(
         "-k", "--insecure", action="store_true", help="don't check the server's certificate"
     )
-    group.add_argument(
-        "--cafile", metavar="FILE", help="the CA certificates to trust, instead of the system's"
-    )
-    group.add_argument("--cert", metavar="FILE", help="a certificate to show to the server")
-    group.add_argument("--key", metavar="FILE", help="its private key, if it isn't in that file")
+    group.add_argument("--ca", metavar="PEM", help="certificates to trust for the server")
+    group.add_argument("--proxy-ca", metavar="PEM", help="certificates to trust for proxies")
+    group.add_argument("--cert", metavar="PEM", help="a certificate to show to the server")
+    group.add_argument("--key", metavar="PEM", help="its private key, if it isn't in that file")
     group = parser.add_argument_group("conversation")
     group.add_argument(
         "--wait",
@@ -119,12 +120,20 @@ def run(args: argparse.Namespace) -> int:
 
 def make_context(args: argparse.Namespace) -> ssl.SSLContext:
     """Make the TLS context that the arguments describe."""
-    context = ssl.create_default_context(cafile=args.cafile)
+    context = ssl.create_default_context()
+    files = args.ca
+    try:
+        if args.ca is not None:
+            context = ssl.create_default_context(cafile=args.ca)
+        if args.cert is not None:
+            files = " and ".join(filter(None, [args.cert, args.key]))
+            context.load_cert_chain(args.cert, args.key)
+    except OSError as exc:
+        # OpenSSL doesn't say which file it was.
+        raise ValueError(f"{exc.strerror or exc}: {files}") from exc
     if args.insecure:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
-    if args.cert is not None:
-        context.load_cert_chain(args.cert, args.key)
     return context
 
 
@@ -133,8 +142,8 @@ def make_connect(args: argparse.Namespace, console: Console) -> connect:
     options: dict[str, t.Any] = {}
     if parse_uri(args.uri).secure:
         options["ssl"] = make_context(args)
-    if args.proxy is not None:
-        options["proxy"] = None if args.proxy == "none" else args.proxy
+    if args.proxy_ca is not None:
+        options["proxy_ssl"] = args.proxy_ca
     if args.verbose:
         options["create_connection"] = verbose_connection(console)
     if args.subprotocol is not None:
@@ -145,6 +154,7 @@ def make_connect(args: argparse.Namespace, console: Console) -> connect:
         subprotocols=None if args.subprotocol is None else [*map(Subprotocol, args.subprotocol)],
         compression=None if args.no_compression else "deflate",
         additional_headers=args.header,
+        proxy=chosen_proxy(args.proxy),
         open_timeout=args.timeout or None,
         **options,
     )

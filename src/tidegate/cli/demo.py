@@ -158,7 +158,8 @@ async def converse(server: Server, uri: str, proxy: str | None, via: str) -> Non
         check((peer.remote_address == connection.local_address) == (proxy is None), "the route")
         assert connection.response is not None
         extensions = connection.response.headers.get("Sec-WebSocket-Extensions", "none")
-        note("opening", f"{milliseconds(opening_time)}, extensions: {extensions}")
+        note("opening", milliseconds(opening_time) + steps(connection))
+        note("extensions", extensions)
         await exchange_messages(connection)
         await measure(connection)
         started = time.perf_counter()
@@ -168,6 +169,14 @@ async def converse(server: Server, uri: str, proxy: str | None, via: str) -> Non
     codes = connection.close_code, peer.close_code
     check(codes == (1000, 1000) and peer.close_reason == "that was all", f"codes {codes}")
     note("closing", f"both sides got code 1000, {milliseconds(closing_time)}")
+
+
+def steps(connection: ClientConnection) -> str:
+    """Say how long each step of the way through a proxy took."""
+    if connection.proxy is None:
+        return ""
+    timings = connection.proxy.timings.items()
+    return ": " + ", ".join(f"{step} {milliseconds(seconds)}" for step, seconds in timings)
 
 
 async def exchange_messages(connection: ClientConnection) -> None:
