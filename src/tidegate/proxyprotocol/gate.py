@@ -1,0 +1,304 @@
+"""In front of a protocol on asyncio: takes the header from a connection, then TLS begins.
+
+Nothing is ever read past the end of a header before TLS: ``loop.start_tls`` loses what has been
+(CPython issue 142352), and a proxy sends header and ClientHello in one segment.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import typing as t
+from collections.abc import Awaitable, Callable
+from ssl import SSLContext
+
+from ..printable import printable
+from .errors import ProxyProtocolSyntaxError
+from .header import Header
+from .parser import bytes_needed, parse
+from .policy import Endpoints, ProxyPolicy
+from .sock import text_of
+
+__all__ = ["HeaderGate"]
+
+logger = logging.getLogger("tidegate.proxyprotocol")
+
+ProtocolFactory = Callable[[Endpoints], asyncio.BaseProtocol]
+StartTLS = Callable[..., Awaitable[asyncio.Transport | None]]
+
+# How much is read at once where reading too much does no harm, in bytes.
+READ_SIZE = 2048
+
+
+class HeaderGate:
+    """Takes the headers of the connections to a server.
+
+    It is the protocol factory to give to ``loop.create_server``, together with ``ssl=`` if the
+    header is inside TLS, and else without it.
+
+    Arguments:
+        policy: from whom headers are taken.
+        factory: called with the :class:`Endpoints` of each connection that is let through, gives
+            its protocol.
+        ssl: the TLS context, for TLS that begins after the header.
+        ssl_handshake_timeout: how long the TLS handshake may take, in seconds.
+        ssl_shutdown_timeout: how long ending TLS may take, in seconds.
+        start_tls: what begins TLS, in place of ``loop.start_tls``; called with the transport, the
+            protocol and the context first, and with the same keywords.
+    """
+
+    def __init__(
+        self,
+        policy: ProxyPolicy,
+        factory: ProtocolFactory,
+        *,
+        ssl: SSLContext | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        start_tls: StartTLS | None = None,
+    ) -> None:
+        self.policy = policy
+        self.factory = factory
+        self.ssl = ssl
+        self.tls_options: dict[str, t.Any] = {
+            "server_side": True,
+            "ssl_handshake_timeout": ssl_handshake_timeout,
+            "ssl_shutdown_timeout": ssl_shutdown_timeout,
+        }
+        self.loop = asyncio.get_running_loop()
+        self.start_tls = start_tls or self.loop.start_tls
+        self.waiting: set[HeaderProtocol] = set()
+        self.handshakes: set[asyncio.Task[None]] = set()
+        if (
+            sys.platform == "win32"
+            and ssl is not None
+            and isinstance(self.loop, asyncio.ProactorEventLoop)
+        ):
+            raise NotImplementedError(
+                "a PROXY protocol header before TLS needs an event loop that reads no more than it"
+                " is asked to: use asyncio.SelectorEventLoop"
+            )
+
+    def __call__(self) -> asyncio.BaseProtocol:
+        return HeaderProtocol(self)
+
+    def close(self) -> None:
+        """Close the connections that were not let through yet."""
+        for protocol in tuple(self.waiting):
+            protocol.refuse()
+        for task in self.handshakes:
+            task.cancel()
+
+
+class HeaderProtocol(asyncio.BufferedProtocol):
+    """Waits for the header of one connection, then makes way for the server's own protocol."""
+
+    def __init__(self, gate: HeaderGate) -> None:
+        self.gate = gate
+        self.data = b""
+        self.buffer = bytearray()
+        self.timer: asyncio.TimerHandle | None = None
+        # The protocol that came after this one.
+        self.successor: asyncio.BaseProtocol | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = t.cast(asyncio.Transport, transport)
+        self.peername = transport.get_extra_info("peername")
+        try:
+            self.admit()
+        except Exception as exc:
+            self.failed(self.transport, exc)
+
+    def admit(self) -> None:
+        """Do with a new connection what the policy says."""
+        gate = self.gate
+        policy = gate.policy
+        counters = policy.counters
+        if self.peername is None:
+            # It is gone already.
+            counters.empty += 1
+            self.transport.abort()
+            return
+        decision = policy.decide(self.peername)
+        if decision == "reject":
+            counters.rejected += 1
+            self.refuse("is not trusted")
+        elif decision == "plain":
+            counters.plain += 1
+            self.let_through(None, b"")
+        elif len(gate.waiting) >= policy.max_waiting:
+            counters.crowded += 1
+            self.refuse("is one too many to wait for a PROXY protocol header")
+        else:
+            gate.waiting.add(self)
+            if policy.timeout is not None:
+                self.timer = gate.loop.call_later(policy.timeout, self.timed_out)
+
+    def failed(self, transport: asyncio.Transport, exc: Exception) -> None:
+        """Report a mistake of the program, and close the connection."""
+        self.gate.loop.call_exception_handler(
+            {
+                "message": "Exception while a connection was let through",
+                "exception": exc,
+                "protocol": self,
+                "transport": transport,
+            }
+        )
+        transport.abort()
+
+    def get_buffer(self, sizehint: int) -> t.Any:
+        if isinstance(self.successor, asyncio.BufferedProtocol):
+            return self.successor.get_buffer(sizehint)
+        policy = self.gate.policy
+        if self.successor is not None:
+            needed = READ_SIZE
+        else:
+            needed = bytes_needed(self.data, versions=policy.versions, max_size=policy.max_size)
+            if self.gate.ssl is None:
+                needed = max(needed, READ_SIZE)
+        self.buffer = bytearray(needed)
+        # asyncio fills slices of it.
+        return memoryview(self.buffer)
+
+    def buffer_updated(self, nbytes: int) -> None:
+        if self.successor is not None:
+            # A proactor goes on with what it read at once, although it was given the successor.
+            if isinstance(self.successor, asyncio.BufferedProtocol):
+                self.successor.buffer_updated(nbytes)
+            else:
+                feed(self.transport, self.successor, bytes(self.buffer[:nbytes]))
+            return
+        if self.transport.is_closing():
+            return
+        self.data += self.buffer[:nbytes]
+        policy = self.gate.policy
+        try:
+            parsed = parse(self.data, versions=policy.versions, max_size=policy.max_size)
+        except ProxyProtocolSyntaxError as exc:
+            policy.counters.malformed += 1
+            self.refuse(f"sent no valid PROXY protocol header: {exc}")
+            return
+        if parsed is None:
+            return
+        header, consumed = parsed
+        if header.command == "LOCAL":
+            policy.counters.local += 1
+        else:
+            policy.counters.proxied += 1
+        self.stop_waiting()
+        try:
+            self.let_through(header, self.data[consumed:])
+        except Exception as exc:
+            self.failed(self.transport, exc)
+
+    def timed_out(self) -> None:
+        self.gate.policy.counters.timed_out += 1
+        self.refuse("sent no complete PROXY protocol header in time")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self not in self.gate.waiting:
+            return
+        self.stop_waiting()
+        if self.data:
+            self.gate.policy.counters.malformed += 1
+            self.log("closed the connection in the middle of a PROXY protocol header")
+        else:
+            self.gate.policy.counters.empty += 1
+
+    def stop_waiting(self) -> None:
+        self.gate.waiting.discard(self)
+        if self.timer is not None:
+            self.timer.cancel()
+            self.timer = None
+
+    def refuse(self, reason: str | None = None) -> None:
+        """Close the connection at once, without a word."""
+        self.stop_waiting()
+        if reason is not None:
+            self.log(reason)
+        self.transport.abort()
+
+    def log(self, reason: str) -> None:
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%s %s", text_of(self.peername) or "a Unix socket", printable(reason, 400))
+
+    def let_through(self, header: Header | None, rest: bytes) -> None:
+        """Make way for the server's own protocol; what followed the header is for it."""
+        sockname = self.transport.get_extra_info("sockname")
+        endpoints = Endpoints.of(header, self.peername, sockname)
+        if self.gate.ssl is None:
+            self.successor = self.gate.factory(endpoints)
+            self.transport.set_protocol(self.successor)
+            self.successor.connection_made(self.transport)
+            feed(self.transport, self.successor, rest)
+            return
+        # Nothing more is read until TLS is there to read it.
+        self.transport.pause_reading()
+        task = self.gate.loop.create_task(self.begin_tls(self.gate.ssl, endpoints))
+        self.gate.handshakes.add(task)
+        task.add_done_callback(self.gate.handshakes.discard)
+
+    async def begin_tls(self, context: SSLContext, endpoints: Endpoints) -> None:
+        early = EarlyProtocol()
+        try:
+            transport = await self.gate.start_tls(
+                self.transport, early, context, **self.gate.tls_options
+            )
+            assert transport is not None
+        except OSError as exc:
+            self.log(f"failed to begin TLS: {exc}")
+            self.transport.abort()
+            return
+        except asyncio.CancelledError:
+            self.transport.abort()
+            raise
+        try:
+            protocol = self.gate.factory(endpoints)
+            early.hand_over(transport, protocol)
+        except Exception as exc:
+            self.failed(transport, exc)
+
+
+class EarlyProtocol(asyncio.Protocol):
+    """Keeps what happens over TLS before ``start_tls`` has returned."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.eof = False
+        self.lost: tuple[Exception | None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def eof_received(self) -> None:
+        self.eof = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = (exc,)
+
+    def hand_over(self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol) -> None:
+        """Have a protocol live through all of it."""
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        feed(transport, protocol, bytes(self.data))
+        if self.eof:
+            t.cast(asyncio.Protocol, protocol).eof_received()
+        if self.lost is not None:
+            protocol.connection_lost(*self.lost)
+
+
+def feed(transport: asyncio.Transport, protocol: asyncio.BaseProtocol, data: bytes) -> None:
+    """Have a protocol receive data as its transport would do it."""
+    # The peer may have closed the connection, but the protocol may do so, too.
+    closing = transport.is_closing()
+    while data and (closing or not transport.is_closing()):
+        if isinstance(protocol, asyncio.BufferedProtocol):
+            buffer = memoryview(protocol.get_buffer(len(data)))
+            size = min(len(buffer), len(data))
+            buffer[:size] = data[:size]
+            protocol.buffer_updated(size)
+            data = data[size:]
+        else:
+            t.cast(asyncio.Protocol, protocol).data_received(data)
+            return

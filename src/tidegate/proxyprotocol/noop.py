@@ -1,0 +1,25 @@
+"""No header at all, in the interface of ``proxy-protocol``."""
+
+from __future__ import annotations
+
+import typing as t
+
+from .base import ProxyProtocol
+from .result import ProxyResult, ProxyResultLocal
+
+__all__ = ["ProxyProtocolNoop"]
+
+
+class ProxyProtocolNoop(ProxyProtocol):
+    """Reads nothing and writes nothing: every connection speaks for itself."""
+
+    __slots__ = ()
+
+    def is_valid(self, signature: bytes) -> t.NoReturn:
+        raise NotImplementedError("nothing tells a connection without a header from others")
+
+    def unpack(self, data: bytes) -> ProxyResultLocal:
+        return ProxyResultLocal()
+
+    def pack(self, result: ProxyResult) -> bytes:
+        return b""
