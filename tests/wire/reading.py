@@ -24,12 +24,13 @@ class Outcome:
     error: Exception | None = None
 
     def __eq__(self, other: object) -> bool:
-        assert isinstance(other, Outcome)
-        return (self.data, self.control, repr(self.error)) == (
-            other.data,
-            other.control,
-            repr(other.error),
-        )
+        return isinstance(other, Outcome) and self._key() == other._key()
+
+    def _key(self) -> tuple[Any, ...]:
+        exc = self.error
+        # An incomplete frame is enough to see that text is wrong, so ``exc.object`` may differ.
+        text = f"{exc.reason} {exc.start}" if isinstance(exc, UnicodeDecodeError) else str(exc)
+        return self.data, self.control, type(exc), text
 
     def messages(self) -> list[str | bytes]:
         """The messages, if ``data`` is frames."""

@@ -111,8 +111,6 @@ def utf8(data: bytes | bytearray, state: int) -> int:
         return 0
     first = pending[0]
     need = 1 if first < 0xE0 else 2 if first < 0xF0 else 3
-    if len(pending) > 1:
-        return need - len(pending) + 1 | 0x80 << 8 | 0xBF << 16
     # RFC 3629, section 4: no overlong forms, no surrogates, nothing past U+10FFFF.
     low, high = {
         0xE0: (0xA0, 0xBF),
@@ -120,6 +118,12 @@ def utf8(data: bytes | bytearray, state: int) -> int:
         0xF0: (0x90, 0xBF),
         0xF4: (0x80, 0x8F),
     }.get(first, (0x80, 0xBF))
+    for byte in pending[1:]:
+        # The decoder keeps the beginning of a surrogate.
+        if not low <= byte <= high:
+            return UTF8_INVALID
+        low, high = 0x80, 0xBF
+        need -= 1
     return need | low << 8 | high << 16
 
 
