@@ -137,16 +137,19 @@ class ServerProtocol(Protocol):
                 "The opening handshake failed because of an error in the server. "
                 "Its log tells more.\n",
             )
-        headers = Headers()
-        headers["Date"] = http_date()
-        headers["Upgrade"] = "websocket"
-        headers["Connection"] = "Upgrade"
-        headers["Sec-WebSocket-Accept"] = accept
+        headers = [
+            ("Date", http_date()),
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Accept", accept),
+        ]
         if extensions is not None:
-            headers["Sec-WebSocket-Extensions"] = extensions
+            headers.append(("Sec-WebSocket-Extensions", extensions))
+        response = Response(101, "Switching Protocols", Headers.from_valid(headers))
         if subprotocol is not None:
-            headers["Sec-WebSocket-Protocol"] = subprotocol
-        return Response(101, "Switching Protocols", headers)
+            # Checked, because the program may have made it.
+            response.headers["Sec-WebSocket-Protocol"] = subprotocol
+        return response
 
     def _refuse(self, exc: InvalidHandshake) -> Response:
         """Give the response that fits the reason."""
@@ -324,11 +327,14 @@ class ServerProtocol(Protocol):
         """
         status = http.HTTPStatus(status)
         body = text.encode()
-        headers = Headers()
-        headers["Date"] = http_date()
-        headers["Connection"] = "close"
-        headers["Content-Length"] = str(len(body))
-        headers["Content-Type"] = "text/plain; charset=utf-8"
+        headers = Headers.from_valid(
+            [
+                ("Date", http_date()),
+                ("Connection", "close"),
+                ("Content-Length", str(len(body))),
+                ("Content-Type", "text/plain; charset=utf-8"),
+            ]
+        )
         return Response(status.value, status.phrase, headers, body)
 
     def send_response(self, response: Response) -> None:
