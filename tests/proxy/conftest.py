@@ -21,6 +21,8 @@ class Certificates:
     path: str
     server: ssl.SSLContext
     client: ssl.SSLContext
+    pem: str
+    wrong_name_pem: str
 
 
 def make_certificates(directory, name):
@@ -32,7 +34,11 @@ def make_certificates(directory, name):
     authority.configure_trust(client)
     path = directory / f"{name}.pem"
     authority.cert_pem.write_to_path(path)
-    return Certificates(authority, str(path), server, client)
+    pem, wrong_name_pem = directory / "server.pem", directory / "wrong-name.pem"
+    issued.private_key_and_cert_chain_pem.write_to_path(pem)
+    wrong_name = authority.issue_cert("wrong.test")
+    wrong_name.private_key_and_cert_chain_pem.write_to_path(wrong_name_pem)
+    return Certificates(authority, str(path), server, client, str(pem), str(wrong_name_pem))
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,7 @@ __all__ = [
     "hint_for_garbage",
     "hint_for_silence",
     "hint_for_status",
+    "hint_for_timeout",
     "hint_for_tls",
 ]
 
@@ -115,14 +116,39 @@ def hint_for_connection(exc: OSError, step: str, proxy: Proxy | None, target: Ta
             return "nothing listens there: check host and port, and whether it runs"
         return "check host and port, and whether a firewall is in between"
     if step == "TLS to proxy" and proxy is not None:
+        plain = with_scheme(proxy, without_tls(proxy))
+        others = ", or socks5h:// if it is a SOCKS proxy" if proxy.is_http else ""
         return (
-            f"if this proxy doesn't speak TLS, use {with_scheme(proxy, without_tls(proxy))}; it may"
-            " also want a client certificate, which a context for proxy_ssl can bring along"
+            f"if this proxy doesn't speak TLS, use {plain}{others}; it may also want a client"
+            " certificate, which a context for proxy_ssl can bring along"
         )
     if step == "CONNECT" and proxy is not None:
         return hint_for_silence(proxy)
     if step == "TLS to server":
         return f"the proxy opened the tunnel, but {target} doesn't answer with TLS"
+    return None
+
+
+def hint_for_timeout(step: str, proxy: Proxy | None, target: Target, heard: bool) -> str | None:
+    """Say what may help when a step takes too long.
+
+    Arguments:
+        step: the step.
+        proxy: whom it was made with, None for the server.
+        target: whom the proxy was to connect to.
+        heard: whether the proxy said anything at all.
+    """
+    if step == "connect":
+        return "check host and port, and whether a firewall is in between"
+    if step == "TLS to proxy" and proxy is not None:
+        return f"if this proxy doesn't speak TLS, use {with_scheme(proxy, without_tls(proxy))}"
+    if step == "CONNECT" and proxy is not None:
+        if heard or proxy.is_http:
+            return f"the proxy may be waiting for {target}, or this is another kind of proxy"
+        # An HTTP proxy waits for the end of a line that SOCKS doesn't have.
+        return f"if this is an HTTP proxy, use {with_scheme(proxy, 'http')}"
+    if step == "TLS to server":
+        return f"the proxy opened the tunnel, but {target} doesn't answer"
     return None
 
 

@@ -73,6 +73,7 @@ class Hop:
         response: the proxy's last answer, if it speaks HTTP.
         refused: whether it is known that the proxy refused, so that only the rest of its
             explanation is awaited: a driver doesn't wait long for that.
+        heard: whether the proxy said anything at all.
         blocking: whether `receive_data` and `start` may take long, because they call programs of
             the user or a security library: a driver gives them a thread.
         needs_addresses: whether the driver has to resolve the target and to set `addresses`.
@@ -91,6 +92,7 @@ class Hop:
         self.step = "CONNECT"
         self.response: Response | None = None
         self.refused = False
+        self.heard = False
         self.addresses: list[str] = []
         self.steps: Generator[None, None, None] | None = None
         self.reset()
@@ -117,6 +119,7 @@ class Hop:
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Take bytes that came from the proxy."""
+        self.heard = True
         self.input += data
         self.advance()
 

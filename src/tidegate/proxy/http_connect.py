@@ -97,9 +97,12 @@ class HTTPConnectHop(Hop):
             self.send_request()
             version = yield from self.read_head()
             assert self.response is not None
+            # Some proxies say 401, which is for servers, where they mean 407.
+            asked = self.response.status_code in (401, 407)
+            self.step = "authenticate" if asked else "CONNECT"
             if 200 <= self.response.status_code < 300:
                 return
-            if not self.authenticate():
+            if not (asked and self.authenticate()):
                 raise (yield from self.refusal())
             reusable = is_kept_alive(version, self.response.headers)
             if not (reusable and (yield from self.read_body(MAX_BODY_SIZE))):
@@ -117,10 +120,6 @@ class HTTPConnectHop(Hop):
     def authenticate(self) -> bool:
         """Find an answer to the proxy's challenges; say whether there is one."""
         assert self.response is not None
-        # Some proxies say 401, which is for servers, where they mean 407.
-        if self.response.status_code not in (401, 407):
-            return False
-        self.step = "authenticate"
         if self.flow is None or self.rounds >= MAX_ROUNDS:
             return False
         self.rounds += 1

@@ -20,7 +20,12 @@ from ..exceptions import (
     ProxyTimeout,
     ProxyTLSError,
 )
-from .hints import hint_for_certificate, hint_for_connection, hint_for_tls
+from .hints import (
+    hint_for_certificate,
+    hint_for_connection,
+    hint_for_timeout,
+    hint_for_tls,
+)
 from .hop import Hop, Target, quoted
 from .routes import Route
 from .url import Proxy
@@ -171,7 +176,9 @@ class Passage:
                 if exc.errno is not None:
                     raise self.connection_error(exc, step, target) from exc
                 raise ProxyTimeout(
-                    f"{self.words_for(step, target)} took too long", transient=True
+                    f"{self.words_for(step, target)} took too long",
+                    hint=hint_for_timeout(name, proxy, target, hop is not None and hop.heard),
+                    transient=True,
                 ) from None
             except (ssl.SSLError, ssl.CertificateError) as exc:
                 raise self.tls_error(exc, step, target) from exc
