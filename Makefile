@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 COMPILED := $(shell find src -name '*.pxd' -o -name '*.pyx' 2>/dev/null)
 COMPILED_PY := $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
 
-.PHONY: help build demo test lint test-all bench conformance clean
+.PHONY: help build demo test lint peers test-all bench conformance clean
 
 help:
 	@echo "make demo         start a server, talk to it directly and through a proxy, print an account"
@@ -42,7 +42,11 @@ lint: $(VENV)/.test
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
 
-test: lint
+# Proxies and load balancers to test with, where they may be installed.
+peers:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then .ci/install-peers || true; fi
+
+test: lint peers
 	$(PY) -m pytest
 	TIDEGATE_NO_EXTENSIONS=1 $(PY) -m pytest
 
