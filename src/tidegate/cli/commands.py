@@ -49,7 +49,6 @@ COMMANDS = (
     Command("connect", ".cli.connect", "talk to a WebSocket server, line by line"),
     Command("route", ".proxy.command", "tell which proxies lead to a server, and why"),
     Command("demo", ".cli.demo", "show that it works: a server, a client, a proxy between them"),
-    Command("route", ".proxy.command", "tell which proxies a connection goes through, and why"),
 )
 
 
