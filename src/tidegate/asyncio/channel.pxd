@@ -130,12 +130,17 @@ cdef class Channel:
     cdef bint turn_written
     cdef public bint eof_written
 
+    # callbacks
+    cdef public object listener
+    cdef object on_message
+
     cdef bint can_share(self)
     cdef bint over_budget(self)
     cdef object suspend(self)
     cdef object next_message(self, bint join)
     cdef object failed(self, exc)
     cdef object read(self)
+    cdef object read_for_listener(self)
     cdef object wake_receiver(self)
     cpdef object read_ahead(self)
     cdef object took_message(self)

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from ..wire.reader import FrameReader
     from ..wire.writer import FrameWriter
+    from .listener import Listener
 
 # State.OPEN, as the writer has it
 OPEN = 1
@@ -230,6 +231,8 @@ class Operation:
             if self.kind == NEXT and isinstance(exc, ConnectionClosedOK):
                 raise StopAsyncIteration
             raise exc
+        if channel.listener is not None:
+            raise ConcurrencyError("cannot call recv while a Listener receives the messages")
         if channel.read_paused:
             channel.resume_reading()
         self.stage = WAITING
@@ -420,6 +423,11 @@ class Channel:
         def fail_deferred(self) -> None: ...
         def closed_error(self) -> Exception: ...
         def write_end(self, writes: list[bytes]) -> None: ...
+        def listener_failed(self, exc: Exception) -> None: ...
+        def check_sending(self) -> None: ...
+        def write_anything(
+            self, message: Any, text: bool | None, compress: bool | None
+        ) -> None: ...
         def drain(self, timeout: float | None = None) -> Coroutine[Any, Any, None]: ...
         def send_anything(
             self, message: Any, text: bool | None, compress: bool | None, timeout: float | None
@@ -459,6 +467,8 @@ class Channel:
         self.in_callback = False
         self.turn_written = False
         self.eof_written = False
+        self.listener: Listener | None = None
+        self.on_message: Any = None
 
     # What the program calls
 
@@ -519,6 +529,39 @@ class Channel:
             options = (text, compress, timeout)
         operation: Coroutine[Any, Any, None] = new_operation(self, SEND, AS_SENT, message, options)
         return operation
+
+    def send_nowait(
+        self, message: Any, text: bool | None = None, *, compress: bool | None = None
+    ) -> bool:
+        """Send a message without waiting, whatever is in the write buffer.
+
+        Args:
+            message: ``str``, ``bytes``, ``bytearray`` or ``memoryview``.
+            text: send text as binary (False) or bytes, which must be UTF-8, as text (True).
+            compress: whether to compress this message, where compression was negotiated.
+
+        Returns:
+            Whether the write buffer is below its limit. If it isn't, it is wise to send no more
+            before `Listener.on_drain`.
+
+        Raises:
+            ConnectionClosed: if the connection is closed.
+            InvalidState: if it is being closed.
+            ConcurrencyError: if a fragmented message is being sent.
+            TypeError: if the message has another type.
+
+        """
+        writer = self.writer
+        if writer.state != OPEN or writer.continuing:
+            self.check_sending()
+        if type(message) is str and text is None and compress is None:
+            writer.write_text(message)
+        elif type(message) is bytes and text is None and compress is None:
+            writer.write_bytes(2, message)
+        else:
+            self.write_anything(message, text, compress)
+        self.wrote()
+        return not self.write_paused
 
     def __aiter__(self) -> MessageIterator:
         """Iterate over messages until the connection is closed.
@@ -612,6 +655,9 @@ class Channel:
     def read(self) -> None:
         """Give what was received to whoever waits for it, and queue the rest."""
         reader = self.reader
+        if self.on_message is not None:
+            self.read_for_listener()
+            return
         if self.receiving:
             if not reader.has_message():
                 message = self.next_message(True)
@@ -627,6 +673,38 @@ class Channel:
             and not self.piece_waiter.done()
         ):
             self.piece_waiter.set_result(None)
+
+    def read_for_listener(self) -> None:
+        """Give what was received to the listener."""
+        given = False
+        while True:
+            if self.over_budget():
+                if not self.read_paused:
+                    self.read_paused = True
+                    self.transport.pause_reading()
+                self.continue_soon()
+                break
+            message = self.next_message(True)
+            if message is None:
+                if self.read_paused:
+                    self.resume_reading()
+                break
+            self.burst += 1
+            given = True
+            try:
+                self.on_message(message)
+            except Exception as exc:
+                self.listener_failed(exc)
+                return
+        if given:
+            try:
+                self.listener.on_batch()  # type: ignore[union-attr]
+            except Exception as exc:
+                self.listener_failed(exc)
+
+    def set_on_message(self, on_message: Callable[[Any], object] | None) -> None:
+        """Have each message given to a function, or to nobody."""
+        self.on_message = on_message
 
     def wake_receiver(self) -> None:
         """Resume the coroutine that waits for a message."""

@@ -21,6 +21,7 @@ from ..proxy.environment import may_have_proxy
 from ..uri import WebSocketURI, parse_uri
 from .arguments import PROXY_ARGUMENTS, refuse_older_arguments
 from .connection import Connection
+from .listener import Listener, attach
 from .reconnection import ConnectionEvent, Reconnection
 from .transports import create_connection as create_tcp_connection
 from .transports import create_unix_connection
@@ -56,6 +57,7 @@ class ClientConnection(Connection):
     protocol: ClientProtocol
     proxy: Passage | None = None
     _response_waiter: asyncio.Future[None] | None = None
+    listener_factory: Callable[[], Listener] | None = None
 
     def __init__(
         self,
@@ -124,6 +126,8 @@ class ClientConnection(Connection):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
         if self.protocol.state is OPEN and self.opening:
+            if self.listener_factory is not None:
+                attach(self, self.listener_factory)
             self.opened()
 
     def process_event(self, event: Any) -> None:
@@ -199,6 +203,7 @@ class connect:
             ``(high, low)``.
         logger: where to log; the default is ``tidegate.client``.
         create_connection: subclass of `ClientConnection` to use.
+        listener: makes a `Listener`, whose methods are called instead of receiving messages.
         **kwargs: given to `asyncio.loop.create_connection`: ``ssl``, ``server_hostname``,
             ``host`` and ``port`` to connect to somewhere else than the URI says, ``sock``,
             ``local_addr``, and so on. With a proxy, what is about the TCP connection is about that
@@ -251,6 +256,8 @@ class connect:
         logger: LoggerLike | None = None,
         # Escape hatches
         create_connection: type[ClientConnection] | None = None,
+        # Callbacks
+        listener: Callable[[], Listener] | None = None,
         **kwargs: Any,
     ) -> None:
         refuse_older_arguments("connect", kwargs)
@@ -289,6 +296,7 @@ class connect:
             "write_limit": write_limit,
         }
         self.proxy_options = {name: kwargs.pop(name) for name in PROXY_ARGUMENTS if name in kwargs}
+        self.listener = listener
         self.create_connection_kwargs = kwargs
         self.connection: ClientConnection | None = None
 
@@ -297,7 +305,9 @@ class connect:
     def factory(self) -> ClientConnection:
         """Make a connection without transport."""
         protocol = ClientProtocol(self.ws_uri, **self.protocol_kwargs)
-        return self.create_connection(protocol, **self.connection_options)
+        connection = self.create_connection(protocol, **self.connection_options)
+        connection.listener_factory = self.listener
+        return connection
 
     async def open_tcp_connection(self) -> ClientConnection:
         """Make a connection with a transport, TLS included."""

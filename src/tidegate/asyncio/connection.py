@@ -8,7 +8,7 @@ import socket
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from ..exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedOK
+from ..exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedOK, InvalidState
 from ..extensions.permessage_deflate import PerMessageDeflate
 from ..frames import CloseCode, Opcode
 from ..protocol import CLOSED, CONNECTING, OPEN, Protocol, State
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..http11 import Request, Response
     from ..typing import Data, DataLike, LoggerLike, Subprotocol
+    from .listener import Listener
 
 __all__ = ["Connection", "broadcast"]
 
@@ -419,6 +420,43 @@ class Connection(Channel, asyncio.BufferedProtocol):
                 self.latency = now - sent_at
                 break
 
+    # Callbacks
+
+    def listen(self, listener: Listener) -> None:
+        """Have a `Listener` called from now on, instead of receiving messages."""
+        self.listener = listener
+        self.set_on_message(listener.on_message)
+        self.call_listener("on_open")
+
+    def call_listener(self, name: str, *args: Any) -> None:
+        """Call a method of the listener, if there is one."""
+        if self.listener is not None:
+            try:
+                getattr(self.listener, name)(*args)
+            except Exception as exc:
+                self.listener_failed(exc)
+
+    def listener_failed(self, exc: Exception) -> None:
+        """Close the connection because of an exception in the listener."""
+        self.logger.error("connection listener failed", exc_info=exc)
+        if self.state is OPEN:
+            self.start_closing(CloseCode.INTERNAL_ERROR)
+
+    def check_sending(self) -> None:
+        """Raise because nothing can be sent now."""
+        if self.ended:
+            raise self.closed_error()
+        if self.protocol.frame_writer.continuing:
+            raise ConcurrencyError("cannot send while a fragmented message is being sent")
+        raise InvalidState(f"connection is {self.state.name.lower()}")
+
+    def write_anything(self, message: Any, text: bool | None, compress: bool | None) -> None:
+        """Write a message that isn't fragmented."""
+        if not isinstance(message, (str, *BYTES)):
+            raise TypeError("data must be str or bytes-like")
+        opcode, data = frame_of(message, text)
+        self.protocol.frame_writer.write_data(opcode, data, True, compress)
+
     # Closing
 
     async def close(self, code: CloseCode | int = 1000, reason: str = "") -> None:
@@ -540,6 +578,8 @@ class Connection(Channel, asyncio.BufferedProtocol):
 
     def control_received(self, opcode: int, data: bytes) -> None:
         """Take in a control frame."""
+        if self.listener is not None and opcode != Opcode.CLOSE:
+            self.call_listener("on_ping" if opcode == Opcode.PING else "on_pong", data)
         if opcode == Opcode.PING and self.write_paused:
             # A peer that doesn't read gets an answer to its latest ping only, when it reads again
             # (RFC 6455, section 5.5.3), so its pings don't fill the memory.
@@ -646,6 +686,11 @@ class Connection(Channel, asyncio.BufferedProtocol):
         if self._closed_waiter is not None and not self._closed_waiter.done():
             self._closed_waiter.set_result(None)
         self.received()
+        if self.listener is not None:
+            self.call_listener("on_close", self.closed_error())
+            # It refers to this connection, which refers to it.
+            self.listener = None
+            self.set_on_message(None)
 
     def pause_writing(self) -> None:
         """Make those who send wait: the write buffer is over its limit."""
@@ -663,6 +708,8 @@ class Connection(Channel, asyncio.BufferedProtocol):
             if self.state is not CLOSED and self.state is not CONNECTING:
                 self.protocol.write_control(Opcode.PONG, data)
                 self.flush()
+        if self.listener is not None:
+            self.call_listener("on_drain")
 
 
 def limits(limit: Any) -> tuple[Any, Any]:

@@ -29,6 +29,7 @@ from .arguments import refuse_older_arguments
 from .broadcast import broadcast
 from .connection import Connection
 from .limits import Limits
+from .listener import Listener, attach, is_listener_factory
 from .transports import create_server, create_unix_server
 
 if TYPE_CHECKING:
@@ -293,7 +294,7 @@ class Server:
     def __init__(
         self,
         create_server: Callable[[], Awaitable[asyncio.Server]],
-        handler: Callable[[ServerConnection], Awaitable[None]],
+        handler: Callable[[ServerConnection], Awaitable[None]] | type[Listener],
         logger: LoggerLike | None = None,
     ) -> None:
         self.create_server = create_server
@@ -314,7 +315,10 @@ class Server:
         return {connection for connection in self.all_connections if connection.state is OPEN}
 
     def start_handler(self, connection: ServerConnection) -> None:
-        """Run the handler for a connection that is open."""
+        """Run the handler for a connection that is open, or give it a listener."""
+        if is_listener_factory(self.handler):
+            attach(connection, cast("type[Listener]", self.handler))
+            return
         task = connection.loop.create_task(self._run_handler(connection))
         self.handler_tasks.add(task)
         task.add_done_callback(self.handler_tasks.discard)
@@ -322,7 +326,7 @@ class Server:
     async def _run_handler(self, connection: ServerConnection) -> None:
         try:
             async with connection:
-                await self.handler(connection)
+                await cast("Any", self.handler)(connection)
         except asyncio.CancelledError:
             raise
         except Exception:
@@ -461,7 +465,7 @@ class Server:
 
 
 def serve(
-    handler: Callable[[ServerConnection], Awaitable[None]],
+    handler: Callable[[ServerConnection], Awaitable[None]] | type[Listener],
     host: str | Sequence[str] | None = None,
     port: int | None = None,
     *,
@@ -507,7 +511,8 @@ def serve(
     The connection is closed with code 1000 when the handler returns, with 1011 when it raises.
 
     Args:
-        handler: coroutine function that gets each connection, a `ServerConnection`.
+        handler: coroutine function that gets each connection, a `ServerConnection`; or a subclass
+            of `Listener`, of which each connection gets one.
         host: the address, or addresses, to listen on; None for all.
         port: the TCP port.
         origins: acceptable values of the Origin header, text or compiled patterns that must match
