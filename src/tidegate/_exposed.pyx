@@ -6,7 +6,9 @@ Nothing else imports this module.
 from .asyncio cimport syscalls
 from .wire cimport kernels
 from .wire cimport reader as wire_reader
+from .wire cimport writer as wire_writer
 from .wire.reader cimport FrameReader
+from .wire.writer cimport FrameWriter
 
 # wire/kernels.pxd
 
@@ -146,3 +148,18 @@ def room(FrameReader reader not None, Py_ssize_t least):
 
 def received_in_room(FrameReader reader not None, Py_ssize_t n):
     reader.received_in_room(n)
+
+
+# wire/writer.py
+
+
+def mask_key():
+    return wire_writer.mask_key()
+
+
+def write_text(FrameWriter writer not None, str text not None):
+    writer.write_text(text)
+
+
+def write_bytes(FrameWriter writer not None, int opcode, bytes data not None):
+    writer.write_bytes(opcode, data)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from .datastructures import Headers, MultipleValuesError
 from .exceptions import (
-    InvalidHandshake,
     InvalidHeader,
     InvalidHeaderValue,
     InvalidMessage,
@@ -136,7 +135,8 @@ class ClientProtocol(Protocol):
                     self.logger.debug("< [body] (%d bytes)", len(response.body))
             try:
                 self.process_response(response)
-            except InvalidHandshake as exc:
+            except Exception as exc:
+                # Something else than InvalidHandshake comes from an extension of the program's own.
                 response._exception = exc
                 self.handshake_exc = exc
             self.events.append(response)

@@ -16,9 +16,10 @@ from .exceptions import (
 )
 from .frames import OK_CLOSE_CODES, Close, CloseCode, Frame, Opcode
 from .http11 import Request, Response
+from .printable import printable
 from .streams import StreamReader
 from .wire.reader import FrameReader
-from .wire.writer import FrameWriter
+from .wire.writer import FrameWriter, as_bytes
 
 if TYPE_CHECKING:
     import uuid
@@ -332,11 +333,12 @@ class Protocol:
         """Fail the connection because of what was received, which gave ``exc``."""
         self.parser_exc = exc
         if isinstance(exc, ProtocolError):
-            self.fail(CloseCode.PROTOCOL_ERROR, str(exc))
+            self.fail(CloseCode.PROTOCOL_ERROR, fitting_reason(str(exc)))
         elif isinstance(exc, UnicodeDecodeError):
-            self.fail(CloseCode.INVALID_DATA, f"{exc.reason} at position {exc.start}")
+            reason = f"{exc.reason} at position {exc.start}"
+            self.fail(CloseCode.INVALID_DATA, fitting_reason(reason))
         elif isinstance(exc, PayloadTooBig):
-            self.fail(CloseCode.MESSAGE_TOO_BIG, str(exc))
+            self.fail(CloseCode.MESSAGE_TOO_BIG, fitting_reason(str(exc)))
         else:
             # An extension of the program's own.
             self.logger.error("parser failed", exc_info=exc)
@@ -410,7 +412,7 @@ class Protocol:
 
         Raises:
             ProtocolError: if the payload is too long.
-            InvalidState: if the connection is neither open nor closing.
+            InvalidState: if the connection is neither open nor closing, or the stream was ended.
 
         """
         self._send_control(Opcode.PING, data)
@@ -423,23 +425,22 @@ class Protocol:
 
         Raises:
             ProtocolError: if the payload is too long.
-            InvalidState: if the connection is neither open nor closing.
+            InvalidState: if the connection is neither open nor closing, or the stream was ended.
 
         """
         self._send_control(Opcode.PONG, data)
 
     def _send_control(self, opcode: Opcode, data: BytesLike) -> None:
-        if self.state is not OPEN and self.state is not CLOSING:
+        if self.eof_sent or (self.state is not OPEN and self.state is not CLOSING):
             raise InvalidState(f"connection is {self.state.name.lower()}")
         self.write_control(opcode, data)
 
     def write_control(self, opcode: Opcode, data: BytesLike) -> None:
         """Write a control frame, whatever the state."""
+        data = as_bytes(data)
         if len(data) > 125:
             raise ProtocolError("control frame too long")
-        if self.debug:
-            self._log_sent(opcode, bytes(data), True)
-        self.frame_writer.write_frame(opcode, data, True, False)
+        self.frame_writer.write_control(opcode, data)
 
     def send_close(self, code: CloseCode | int | None = None, reason: str = "") -> None:
         """Send a Close frame: begin the closing handshake.
@@ -518,3 +519,14 @@ class Protocol:
 
     def _log_sent(self, opcode: int, data: Any, fin: bool) -> None:
         self.logger.debug("> %s", Frame(Opcode(opcode), data, fin))
+
+
+def fitting_reason(text: str) -> str:
+    """Give ``text``, which may come from an extension of the program's own, fit for a Close frame.
+
+    It has at most 123 bytes in UTF-8 then (RFC 6455, section 5.5), and no line ends.
+    """
+    data = printable(text).encode()
+    if len(data) > 123:
+        data = data[:120] + b"..."
+    return data.decode(errors="ignore")

@@ -6,11 +6,11 @@ from types import SimpleNamespace
 from typing import Any
 
 from tidegate.wire import kernels as python_kernels
-from tidegate.wire import reader
+from tidegate.wire import reader, writer
 
 compiled = not reader.__file__.endswith(".py")
 
-METHODS = [
+READER_METHODS = [
     "next_message",
     "take_payload",
     "put",
@@ -21,6 +21,7 @@ METHODS = [
     "room",
     "received_in_room",
 ]
+WRITER_METHODS = ["write_text", "write_bytes"]
 
 compiled_kernels: Any = None
 """The kernels in C, None where there are none."""
@@ -29,7 +30,7 @@ kernels: Any = python_kernels
 """Those that the reader and the writer use."""
 
 methods: Any
-"""Methods of a FrameReader, as functions."""
+"""Methods of FrameReader and FrameWriter, as functions."""
 
 if compiled:
     from tidegate import _exposed
@@ -38,4 +39,8 @@ if compiled:
     CONTROL = _exposed.CONTROL
 else:
     CONTROL = reader.CONTROL
-    methods = SimpleNamespace(**{name: getattr(reader.FrameReader, name) for name in METHODS})
+    methods = SimpleNamespace(
+        **{name: getattr(reader.FrameReader, name) for name in READER_METHODS},
+        **{name: getattr(writer.FrameWriter, name) for name in WRITER_METHODS},
+        mask_key=writer.mask_key,
+    )

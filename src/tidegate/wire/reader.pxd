@@ -103,6 +103,7 @@ cdef class FrameReader:
     @cython.locals(data=bytes)
     cdef bytes frame_data(self)
     cdef bytes extended(self, bytes data, Py_ssize_t limit)
+    cdef object decode_control(self)
     cpdef tuple next_frame_data(self)
     cdef object next_message(self, bint join)
     cdef object assemble(self, bint join)

@@ -269,7 +269,7 @@ class FrameReader:
         if opcode >= CLOSE:
             if opcode > PONG:
                 raise ProtocolError("invalid opcode")
-            if rsv:
+            if rsv and not self.other_extensions:
                 raise ProtocolError("reserved bits must be 0")
             # RFC 6455, section 5.5
             if length > 125:
@@ -426,7 +426,7 @@ class FrameReader:
             exc.set_current_size(self.message_size if self.message_size else None)
             raise
         frame.check()
-        return bytes(frame.data)
+        return bytes(memoryview(frame.data))
 
     def next_frame_data(self) -> tuple[int, bytes, bool] | None:
         """Read a frame: its opcode, its data and whether it is final; None if more is needed."""
@@ -435,8 +435,18 @@ class FrameReader:
         self.frames_read += 1
         opcode = self.opcode
         fin = self.fin
-        data = self.take_payload() if opcode >= CLOSE else self.frame_data()
+        if opcode < CLOSE:
+            data = self.frame_data()
+        else:
+            if self.other_extensions:
+                self.decode_control()
+            data = self.take_payload()
         return opcode, data, fin
+
+    def decode_control(self) -> None:
+        """Let the extensions decode a control frame; permessage-deflate alone has nothing to do."""
+        self.payload = self.extended(self.take_payload(), 125)
+        self.length = len(self.payload)
 
     # Messages
 
@@ -453,6 +463,8 @@ class FrameReader:
         while self.next_frame():
             self.frames_read += 1
             if self.opcode >= CLOSE:
+                if self.other_extensions:
+                    self.decode_control()
                 return CONTROL
             if self.fin and self.opcode and not self.rsv and self.simple:
                 # A message in one frame, as is: nearly all of them.

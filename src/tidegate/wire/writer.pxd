@@ -10,6 +10,7 @@ cdef bytes _pool
 cdef Py_ssize_t _pool_pos
 
 cdef uint32_t mask_key()
+cpdef bytes as_bytes(data)
 
 
 cdef class FrameWriter:
@@ -25,7 +26,8 @@ cdef class FrameWriter:
     cdef public object log
 
     cpdef object configure(self, extensions)
-    cpdef object write_frame(self, int opcode, data, bint fin, bint rsv1)
+    cdef object write_frame(self, int opcode, bytes data, bint fin, bint rsv1)
+    cdef object write_extended(self, int opcode, bytes data, bint fin)
     cdef object write_text(self, str text)
     cdef object write_bytes(self, int opcode, bytes data)
     cpdef object write_data(self, int opcode, data, bint fin, compress)

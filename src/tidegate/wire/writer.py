@@ -57,6 +57,17 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=drop_pool)
 
 
+def as_bytes(data: Any) -> bytes:
+    """A bytes-like object as ``bytes``: a copy, unless it is ``bytes`` already.
+
+    Raises:
+        TypeError: if it is something else, such as a number.
+
+    """
+    # bytes(5) would be five zeros.
+    return data if type(data) is bytes else bytes(memoryview(data))
+
+
 class FrameWriter:
     """Writes the frames that one side sends, and knows what may be sent.
 
@@ -112,7 +123,8 @@ class FrameWriter:
                 first frame decides.
 
         """
-        self.continuing = not fin
+        # An object that isn't contiguous can't be compressed, and one of words has another length.
+        data = as_bytes(data)
         if self.log is not None:
             self.log(opcode, data, fin)
         if self.deflate is not None:
@@ -122,23 +134,33 @@ class FrameWriter:
                 data = self.deflate.compress_fragment(data, fin)
             # RFC 7692, section 6: RSV1 tells of the message, in its first frame.
             self.write_frame(opcode, data, fin, opcode != CONT and self.compressing)
-        elif self.extensions:
-            frame = Frame(Opcode(opcode), data, fin)
-            for extension in self.extensions:
-                frame = extension.encode(frame)
-            first = (
-                0x80 * frame.fin | 0x40 * frame.rsv1 | 0x20 * frame.rsv2 | 0x10 * frame.rsv3
-            ) | int(frame.opcode)
-            self.append(
-                frame_bytes(first, bytes(frame.data), self.mask, mask_key() if self.mask else 0)
-            )
         else:
-            self.write_frame(opcode, data, fin, False)
+            self.write_extended(opcode, data, fin)
+        self.continuing = not fin
 
-    def write_frame(self, opcode: int, data: Any, fin: bool, rsv1: bool) -> None:
-        """Write a frame as it stands. ``data`` is copied unless it is ``bytes``."""
-        if type(data) is not bytes:
-            data = bytes(data)
+    def write_control(self, opcode: int, data: bytes) -> None:
+        """Write a control frame."""
+        if self.log is not None:
+            self.log(opcode, data, True)
+        self.write_extended(opcode, data, True)
+
+    def write_extended(self, opcode: int, data: bytes, fin: bool) -> None:
+        """Write a frame, through extensions other than permessage-deflate alone."""
+        if not self.extensions:
+            self.write_frame(opcode, data, fin, False)
+            return
+        frame = Frame(Opcode(opcode), data, fin)
+        for extension in self.extensions:
+            frame = extension.encode(frame)
+        first = (
+            0x80 * frame.fin | 0x40 * frame.rsv1 | 0x20 * frame.rsv2 | 0x10 * frame.rsv3
+        ) | int(frame.opcode)
+        self.append(
+            frame_bytes(first, as_bytes(frame.data), self.mask, mask_key() if self.mask else 0)
+        )
+
+    def write_frame(self, opcode: int, data: bytes, fin: bool, rsv1: bool) -> None:
+        """Write a frame as it stands."""
         first = (0x80 if fin else 0) | (0x40 if rsv1 else 0) | opcode
         if self.split and not self.mask and len(data) >= LARGE:
             self.append(header_bytes(first, len(data)))
