@@ -193,7 +193,7 @@ class ClientProtocol(Protocol):
                     break
                 else:
                     raise NegotiationError(
-                        f"unsupported extension: name = {name}, params = {params}"
+                        f"Unsupported extension: name = {name}, params = {params}"
                     )
         return accepted
 

@@ -263,14 +263,15 @@ class Protocol:
         if self.reader is not None:
             self.reader.feed_eof()
             self.advance_handshake()
-        elif self.close_rcvd is None and self.parser_exc is None and self.state is not CONNECTING:
+        elif self.close_rcvd is None and not self.frame_reader.stopped:
             self.parser_exc = EOFError(self.frame_reader.truncation())
         if self.debug:
             self.logger.debug("< EOF")
         self.frame_reader.stop()
         self.send_eof()
         self.state = CLOSED
-        self.logger.info("connection closed")
+        if self.side is SERVER:
+            self.logger.info("connection closed")
         # They refer to this object, which refers to them.
         self.frame_reader.log = self.frame_writer.log = None
 

@@ -22,6 +22,7 @@ from .exceptions import (
     InvalidUpgrade,
     NegotiationError,
     RequestLineTooLong,
+    SecurityError,
     TooManyHeaders,
 )
 from .headers import (
@@ -357,8 +358,15 @@ class ServerProtocol(Protocol):
             self.logger.info("connection open")
             self.receive_frames()
         else:
+            # It is a rejection if a WebSocket connection was asked for and can't be had.
+            exc = self.handshake_exc
             self.logger.info(
-                "connection rejected (%d %s)", response.status_code, response.reason_phrase
+                "%s (%d %s)",
+                "HTTP response sent"
+                if exc is None or isinstance(exc, SecurityError)
+                else "connection rejected",
+                response.status_code,
+                response.reason_phrase,
             )
             self.send_eof()
             self.parser = None

@@ -64,12 +64,17 @@ def broadcast(
                 raise ConcurrencyError("sending a fragmented message")
             writer.write_shared(opcode, data, made)
             connection.flush()
-        except Exception as exc:
+        except ConcurrencyError as exc:
             if raise_exceptions:
-                exception = RuntimeError("failed to write message")
-                exception.__cause__ = exc
-                errors.append(exception)
+                errors.append(exc)
             else:
                 connection.logger.warning("skipped broadcast: %s", exc)
+        except Exception as exc:
+            if raise_exceptions:
+                error = RuntimeError("failed to write message")
+                error.__cause__ = exc
+                errors.append(error)
+            else:
+                connection.logger.warning("skipped broadcast: %s", exc, exc_info=True)
     if errors:
         raise ExceptionGroup("skipped broadcast", errors)

@@ -75,6 +75,7 @@ cdef class Operation:
 
     cdef object step(self)
     cdef object recv_step(self)
+    cdef object recv_decoded(self, message)
     cdef object recv_nothing(self)
     cdef object send_step(self)
     cdef object inner_step(self)

@@ -30,7 +30,7 @@ if not cython.compiled:
     from .hub import HEADROOM
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+    from collections.abc import AsyncIterator, Callable, Coroutine
     from contextvars import Context
 
     from ..wire.reader import FrameReader
@@ -191,11 +191,7 @@ class Operation:
         channel = self.channel
         if self.stage == NEW:
             self.stage = DONE
-            if channel.receiving or channel.streaming:
-                raise ConcurrencyError(
-                    "cannot call recv while another coroutine is already running "
-                    + ("recv_streaming" if channel.streaming else "recv")
-                )
+            channel.check_not_receiving("recv")
         elif self.stage == WAITING:
             self.stage = DONE
             channel.receiving = False
@@ -214,12 +210,23 @@ class Operation:
             if message is None:
                 return self.recv_nothing()
         channel.burst += 1
+        if self.decode != AS_SENT:
+            return self.recv_decoded(message)
         self.finished = True
-        if self.decode == AS_SENT:
-            return message
-        if self.decode == AS_TEXT:
-            return message if isinstance(message, str) else message.decode()
-        return message if isinstance(message, bytes) else message.encode()
+        return message
+
+    def recv_decoded(self, message: Any) -> Any:
+        """Give the message as the caller wants it, and be finished."""
+        if self.decode == AS_BYTES:
+            self.finished = True
+            return message if isinstance(message, bytes) else message.encode()
+        try:
+            text = message if isinstance(message, str) else message.decode()
+        except UnicodeDecodeError as exc:
+            self.channel.undecodable(exc)
+            return self.recv_nothing()
+        self.finished = True
+        return text
 
     def recv_nothing(self) -> Any:
         """Wait for a message, or raise because there can't be any."""
@@ -227,10 +234,13 @@ class Operation:
         if channel.deferred is not None:
             channel.fail_deferred()
         if channel.ended:
-            exc = channel.closed_error()
-            if self.kind == NEXT and isinstance(exc, ConnectionClosedOK):
-                raise StopAsyncIteration
-            raise exc
+            # Never in a variable: the exception's traceback would refer to it.
+            try:
+                raise channel.closed_error()
+            except ConnectionClosedOK:
+                if self.kind != NEXT:
+                    raise
+            raise StopAsyncIteration
         if channel.listener is not None:
             raise ConcurrencyError("cannot call recv while a Listener receives the messages")
         if channel.read_paused:
@@ -419,6 +429,8 @@ class Channel:
         def opening_received(self, data: bytes) -> None: ...
         def control_received(self, opcode: int, data: bytes) -> None: ...
         def receive_failed(self, exc: Exception) -> None: ...
+        def undecodable(self, exc: UnicodeDecodeError) -> None: ...
+        def iterate(self) -> AsyncIterator[Any]: ...
         def defer_failure(self) -> None: ...
         def fail_deferred(self) -> None: ...
         def closed_error(self) -> Exception: ...
@@ -496,8 +508,8 @@ class Channel:
     def send(
         self,
         message: Any,
-        text: bool | None = None,
         *,
+        text: bool | None = None,
         compress: bool | None = None,
         timeout: float | None = None,
     ) -> Coroutine[Any, Any, None]:
@@ -563,14 +575,25 @@ class Channel:
         self.wrote()
         return not self.write_paused
 
-    def __aiter__(self) -> MessageIterator:
+    def __aiter__(self) -> AsyncIterator[Any]:
         """Iterate over messages until the connection is closed.
 
         Raises:
             ConnectionClosedError: when it wasn't closed normally (1000, 1001 or no code).
 
         """
-        return MessageIterator(self)
+        # A subclass may do more in recv(), and an instance may have been given another.
+        if getattr(self.recv, "__func__", None) is Channel.recv:
+            return MessageIterator(self)
+        return self.iterate()
+
+    def check_not_receiving(self, method: str) -> None:
+        """Raise ConcurrencyError if another coroutine is receiving."""
+        if self.receiving or self.streaming:
+            raise ConcurrencyError(
+                f"cannot call {method} while another coroutine is already running "
+                "recv or recv_streaming"
+            )
 
     # What the transport calls
 

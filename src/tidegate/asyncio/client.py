@@ -7,12 +7,13 @@ import logging
 import os
 import traceback
 import urllib.parse
+from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..client import ClientProtocol, backoff, process_exception
 from ..datastructures import Headers, HeadersLike
-from ..exceptions import InvalidMessage, InvalidStatus, ProxyError, SecurityError
+from ..exceptions import InvalidMessage, InvalidStatus, InvalidURI, ProxyError, SecurityError
 from ..extensions.permessage_deflate import enable_client_permessage_deflate
 from ..headers import validate_subprotocols
 from ..http11 import USER_AGENT, Response
@@ -20,7 +21,7 @@ from ..protocol import CONNECTING, OPEN
 from ..proxy.environment import may_have_proxy
 from ..uri import WebSocketURI, parse_uri
 from .arguments import PROXY_ARGUMENTS, refuse_older_arguments
-from .connection import Connection
+from .connection import Connection, check_limits
 from .listener import Listener, attach
 from .reconnection import ConnectionEvent, Reconnection
 from .transports import create_connection as create_tcp_connection
@@ -40,6 +41,8 @@ MAX_REDIRECTS = int(os.environ.get("TIDEGATE_MAX_REDIRECTS", "10"))
 
 # RFC 9110, section 15.4: those that tell where to go instead.
 REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
+
+WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
 
 # What is meant for one origin, and not for another that it redirects to.
 CREDENTIALS = ("Authorization", "Cookie", "Proxy-Authorization")
@@ -108,11 +111,18 @@ class ClientConnection(Connection):
             await self._response_waiter
         finally:
             self._response_waiter = None
-        if self.protocol.handshake_exc is not None:
-            exc = self.protocol.handshake_exc
+        exc, self.protocol.handshake_exc = self.protocol.handshake_exc, None
+        if exc is None:
+            return
+        # The exception refers to this connection, so nothing here refers to it from now on.
+        if self.response is not None:
+            self.response._exception = None
+        try:
             if self.connection_exc is not None and isinstance(exc, InvalidMessage):
                 raise exc from self.connection_exc
             raise exc
+        finally:
+            del exc
 
     def opening_received(self, data: bytes) -> None:
         super().opening_received(data)
@@ -263,12 +273,25 @@ class connect:
         refuse_older_arguments("connect", kwargs)
         self.uri = uri
         self.ws_uri = parse_uri(uri)
+        self.original_uri = uri
+        self.without_credentials = False
         if subprotocols is not None:
             validate_subprotocols(subprotocols)
         if compression == "deflate":
             extensions = enable_client_permessage_deflate(extensions)
         elif compression is not None:
             raise ValueError(f"unsupported compression: {compression}")
+        check_limits(max_queue=max_queue, write_limit=write_limit)
+        # Headers that can't be sent are refused here, before there is a connection.
+        if additional_headers is not None:
+            headers = Headers(additional_headers)
+            if isinstance(additional_headers, Iterator):
+                # It can't be iterated over again, for a redirect or to reconnect.
+                additional_headers = headers
+        if user_agent_header is not None:
+            Headers({"User-Agent": user_agent_header})
+        if origin is not None:
+            Headers(Origin=origin)
         self.additional_headers = additional_headers
         self.user_agent_header = user_agent_header
         self.proxy = proxy
@@ -355,38 +378,61 @@ class connect:
         return connection
 
     async def connect(self) -> ClientConnection:
-        """Connect, following redirects."""
-        redirected = False
+        """Connect, following redirects, which are not remembered for the next time."""
+        if self.uri != self.original_uri:
+            self.uri, self.ws_uri = self.original_uri, parse_uri(self.original_uri)
+        self.without_credentials = False
+        timeout = asyncio.timeout(self.open_timeout)
         try:
-            async with asyncio.timeout(self.open_timeout):
+            async with timeout:
                 for _ in range(MAX_REDIRECTS):
                     connection = await self.open_tcp_connection()
                     passage = connection.proxy
                     try:
                         with nullcontext() if passage is None else passage.handshake():
-                            await connection.handshake(
-                                self.additional_headers, self.user_agent_header
-                            )
-                    except BaseException as exc:
+                            await connection.handshake(self.headers(), self.user_agent_header)
+                    except Exception as exc:
                         connection.transport.abort()
-                        if not isinstance(exc, Exception):
-                            raise
-                        location = self.process_redirect(exc)
-                        if not isinstance(location, str):
-                            if location is exc:
-                                raise
-                            raise location from exc
-                        redirected = True
-                        continue
-                    return connection
+                        self.follow_redirect(exc)
+                    except BaseException:
+                        connection.transport.abort()
+                        raise
+                    else:
+                        return connection
         except ProxyError:
             raise
         except TimeoutError as exc:
+            if not timeout.expired():
+                raise
             # If there is a proxy, what was cancelled says how far it came.
             notes = getattr(exc.__cause__, "__notes__", ())
             raise TimeoutError("; ".join(["timed out during opening handshake", *notes])) from exc
-        assert redirected
+        finally:
+            # It refers to the task, which refers to the exception that this frame may raise.
+            del timeout
         raise SecurityError(f"more than {MAX_REDIRECTS} redirects")
+
+    def headers(self) -> HeadersLike | None:
+        """Give the headers to add to a request, without credentials that are meant for others."""
+        if self.additional_headers is None or not self.without_credentials:
+            return self.additional_headers
+        headers = Headers(self.additional_headers)
+        for name in CREDENTIALS:
+            if name in headers:
+                del headers[name]
+        return headers
+
+    def follow_redirect(self, exc: Exception) -> None:
+        """Connect to where a redirect says the next time, or raise what made the attempt fail."""
+        verdict = self.process_redirect(exc)
+        try:
+            if verdict is exc:
+                raise exc
+            if isinstance(verdict, Exception):
+                raise verdict from exc
+        finally:
+            # Its traceback refers to this frame.
+            del exc, verdict
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         """Say whether a failed opening handshake is a redirect that can be followed.
@@ -395,30 +441,36 @@ class connect:
             The new URI, which then is the one to connect to, or the exception to raise.
 
         """
-        if not (
-            isinstance(exc, InvalidStatus)
-            and exc.response.status_code in REDIRECTS
-            and "Location" in exc.response.headers
-        ):
+        if not (isinstance(exc, InvalidStatus) and exc.response.status_code in REDIRECTS):
+            return exc
+        locations = exc.response.headers.get_all("Location")
+        if len(locations) != 1:
             return exc
         old_uri = self.ws_uri
-        new_uri = urllib.parse.urljoin(self.uri, exc.response.headers["Location"])
-        new_ws_uri = parse_uri(new_uri)
+        new_uri = urllib.parse.urljoin(self.uri, locations[0])
+        # The request was one of HTTP, so that may be what the answer says.
+        scheme, separator, rest = new_uri.partition(":")
+        new_uri = WEBSOCKET_SCHEMES.get(scheme, scheme) + separator + rest
+        try:
+            new_ws_uri = parse_uri(new_uri)
+        except InvalidURI as invalid:
+            return invalid
+        if self.create_connection_kwargs.get("sock") is not None:
+            return ValueError(f"cannot follow redirect to {new_uri} with a preexisting socket")
         if old_uri.secure and not new_ws_uri.secure:
             return SecurityError(f"cannot follow redirect to non-secure URI {new_uri}")
         if not is_same_origin(old_uri, new_ws_uri):
-            for name in ("host", "port", "sock", "unix"):
-                if self.create_connection_kwargs.get(name):
-                    return ValueError(
-                        f"cannot follow cross-origin redirect to {new_uri} with an explicit "
-                        f"{'socket' if name in ('sock', 'unix') else 'host or port'}"
-                    )
-            if self.additional_headers is not None:
-                headers = Headers(self.additional_headers)
-                for name in CREDENTIALS:
-                    if name in headers:
-                        del headers[name]
-                self.additional_headers = headers
+            kwargs = self.create_connection_kwargs
+            if kwargs.get("unix"):
+                return ValueError(
+                    f"cannot follow cross-origin redirect to {new_uri} with a Unix socket"
+                )
+            if kwargs.get("host") is not None or kwargs.get("port") is not None:
+                return ValueError(
+                    f"cannot follow cross-origin redirect to {new_uri} with an explicit "
+                    "host or port"
+                )
+            self.without_credentials = True
         elif new_ws_uri.user_info is None:
             new_ws_uri.username, new_ws_uri.password = old_uri.username, old_uri.password
         self.uri, self.ws_uri = new_uri, new_ws_uri
@@ -456,21 +508,30 @@ class connect:
                     reconnection.connected(connection)
                     yield connection
                 reconnection.disconnected(connection)
+                # While there is none, the old one isn't kept.
+                del connection
             except Exception as exc:
-                verdict = self.process_exception(exc)
-                delay = reconnection.failed(exc, None if verdict is None else verdict)
-                if verdict is exc:
-                    raise
-                if verdict is not None:
-                    raise verdict from exc
-                if delay is None:
-                    raise
+                delay = self.delay_after(exc, reconnection)
                 self.logger.info(
                     "connect failed; reconnecting in %.1f seconds: %s",
                     delay,
                     traceback.format_exception_only(exc)[0].strip(),
                 )
                 await asyncio.sleep(delay)
+
+    def delay_after(self, exc: Exception, reconnection: Reconnection) -> float:
+        """Give the time to wait after an attempt that failed, or raise if it was the last."""
+        verdict = self.process_exception(exc)
+        delay = reconnection.failed(exc, verdict)
+        try:
+            if verdict is not None and verdict is not exc:
+                raise verdict from exc
+            if delay is None:
+                raise exc
+            return delay
+        finally:
+            # Its traceback refers to this frame.
+            del exc, verdict
 
 
 def is_same_origin(one: WebSocketURI, other: WebSocketURI) -> bool:

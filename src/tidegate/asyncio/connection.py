@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 import socket
+import sys
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -32,7 +34,14 @@ BYTES = (bytes, bytearray, memoryview)
 DEAD_PEER_TIMEOUT = 1.0
 
 
-class Connection(Channel, asyncio.BufferedProtocol):
+if sys.version_info >= (3, 12):
+    # Mocks made to the specification of a connection ask for it.
+    inspect.markcoroutinefunction(Channel.recv)
+    inspect.markcoroutinefunction(Channel.send)
+
+
+# Transports take it for the buffered protocol that it is; to programs, it is a Protocol, too.
+class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
     """A WebSocket connection on asyncio.
 
     Programs get connections from `connect` and `serve`; there is no need to make one.
@@ -195,11 +204,7 @@ class Connection(Channel, asyncio.BufferedProtocol):
             ConcurrencyError: if another coroutine is receiving.
 
         """
-        if self.receiving or self.streaming:
-            raise ConcurrencyError(
-                "cannot call recv_streaming while another coroutine is already running "
-                + ("recv_streaming" if self.streaming else "recv")
-            )
+        self.check_not_receiving("recv_streaming")
         reader = self.protocol.frame_reader
         self.streaming = True
         begun = False
@@ -231,7 +236,13 @@ class Connection(Channel, asyncio.BufferedProtocol):
                         import codecs
 
                         decoder = codecs.getincrementaldecoder("utf-8")()
-                    yield decoder.decode(data, last)
+                    try:
+                        piece = decoder.decode(data, last)
+                    except UnicodeDecodeError as exc:
+                        self.undecodable(exc)
+                        await self.wait_closed()
+                        raise self.closed_error()  # noqa: B904 - its cause is the exception
+                    yield piece
                 else:
                     yield data
                 if last:
@@ -240,6 +251,20 @@ class Connection(Channel, asyncio.BufferedProtocol):
         finally:
             # Half a message can't be received by anybody else.
             self.streaming = begun and not self.ended
+
+    async def iterate(self) -> AsyncIterator[Data]:
+        """Iterate over messages by way of `recv`."""
+        try:
+            while True:
+                yield await self.recv()
+        except ConnectionClosedOK:
+            return
+
+    def undecodable(self, exc: UnicodeDecodeError) -> None:
+        """Fail the connection, from which the program wants text and got something else."""
+        if not self.ended:
+            self.receive_failed(exc)
+            self.protocol.frame_reader.drop()
 
     # Sending
 
@@ -727,13 +752,27 @@ def limits(limit: Any) -> tuple[Any, Any]:
     return high, low
 
 
+def check_limits(**arguments: Any) -> None:
+    """Refuse limits that can't be, before there is a connection.
+
+    Raises:
+        ValueError: if there is one; it names the argument.
+
+    """
+    for name, limit in arguments.items():
+        try:
+            limits(limit)
+        except ValueError as exc:
+            raise ValueError(f"{name}: {exc}") from None
+
+
 def frame_of(message: Any, text: bool | None) -> tuple[int, Any]:
     """Give the opcode and the payload for a message."""
     if isinstance(message, str):
         return (Opcode.BINARY if text is False else Opcode.TEXT), message.encode()
     if isinstance(message, BYTES):
         return (Opcode.TEXT if text else Opcode.BINARY), message
-    raise TypeError("iterable must contain str or bytes-like")
+    raise TypeError("iterable must contain bytes or str")
 
 
 async def as_async(items: Iterable[Any]) -> AsyncIterator[Any]:

@@ -51,7 +51,7 @@ class Router:
 
     def not_found(self, connection: ServerConnection) -> Response:
         """Make a response for a path without rule."""
-        return connection.respond(http.HTTPStatus.NOT_FOUND, "Not Found\n")
+        return connection.respond(http.HTTPStatus.NOT_FOUND, "Not Found")
 
     def route_request(self, connection: ServerConnection, request: Request) -> Response | None:
         """Find the handler of a connection; a ``process_request`` function."""

@@ -13,9 +13,10 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from ..datastructures import Headers
 from ..exceptions import InvalidHeader
 from ..extensions.permessage_deflate import enable_server_permessage_deflate
-from ..frames import CloseCode
+from ..frames import Close, CloseCode
 from ..headers import (
     build_www_authenticate_basic,
     parse_authorization_basic,
@@ -27,13 +28,21 @@ from ..server import ServerProtocol
 from ..utils import get_socket_name
 from .arguments import refuse_older_arguments
 from .broadcast import broadcast
-from .connection import Connection
+from .connection import Connection, check_limits
 from .limits import Limits
 from .listener import Listener, attach, is_listener_factory
 from .transports import create_server, create_unix_server
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Generator, Iterable, Mapping, Sequence
+    from collections.abc import (
+        Awaitable,
+        Callable,
+        Coroutine,
+        Generator,
+        Iterable,
+        Mapping,
+        Sequence,
+    )
     from types import TracebackType
 
     from ..extensions.base import ServerExtensionFactory
@@ -47,6 +56,13 @@ if TYPE_CHECKING:
     ]
 
 __all__ = ["Limits", "Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
+
+# How long closing may take after a response that isn't 101, in seconds, whatever close_timeout is;
+# and after one for which the request wasn't waited for.
+CLOSE_TIMEOUT = 10.0
+REFUSAL_TIMEOUT = 1.0
+
+CLOSING_DOWN = (503, "The server is shutting down.\n")
 
 
 class ServerConnection(Connection):
@@ -64,7 +80,8 @@ class ServerConnection(Connection):
     handler_kwargs: Mapping[str, Any]
     _opening_task: asyncio.Task[None] | None = None
     _opening: OpeningOptions | None = None
-    _admitted: bool = False
+    # The remote address while the connection counts, in a tuple since a Unix socket's may be None.
+    _address: tuple[Any] | None = None
 
     def __init__(
         self,
@@ -112,7 +129,7 @@ class ServerConnection(Connection):
         if refusal is not None:
             self._respond(self.protocol.reject(*refusal))
             return
-        self._admitted = True
+        self._address = (self.remote_address,)
         self.server.all_connections.add(self)
         if options.open_timeout is not None:
             self.hub.call_at(self.loop.time() + options.open_timeout, self, "opening_timed_out")
@@ -120,7 +137,7 @@ class ServerConnection(Connection):
     def opening_timed_out(self) -> None:
         """Give up on a peer that didn't do the opening handshake in time."""
         if self.opening and not self.ended:
-            self.logger.info("opening handshake timed out")
+            self.logger.debug("! opening handshake timed out")
             if self._opening_task is not None:
                 self._opening_task.cancel()
             self.transport.abort()
@@ -141,112 +158,128 @@ class ServerConnection(Connection):
                 if inspect.isawaitable(response):
                     self._go_on(self._finish_process_request(response))
                     return
-            self._accept(cast("Response | None", response))
         except Exception as exc:
-            self._opening_failed(exc)
+            self._opening_failed("process_request", exc)
+            return
+        self._accept(cast("Response | None", response))
 
     async def _finish_process_request(self, awaitable: Awaitable[Response | None]) -> None:
-        await self._accept_async(await awaitable)
+        try:
+            response = await awaitable
+        except Exception as exc:
+            self._opening_failed("process_request", exc)
+        else:
+            self._accept(response)
 
     def _accept(self, response: Response | None) -> None:
         """Make the response, unless ``process_request`` did, and show it to the program."""
         options = self._opening
-        assert options is not None
-        response = self._make_response(response)
-        if options.process_response is not None:
+        if options is None or self.protocol.eof_sent:
+            # Meanwhile the connection was lost, or refused because the server closes.
+            return
+        if not isinstance(response, (Response, type(None))):
+            self._opening_failed("process_request", wrong_result("process_request", response))
+            return
+        if response is None:
+            assert self.request is not None
+            if self.server.is_serving():
+                response = self.protocol.accept(self.request)
+            else:
+                response = self.protocol.reject(*CLOSING_DOWN)
+        self._add_server_header(response)
+        if options.process_response is None:
+            self._respond(response)
+            return
+        try:
             assert self.request is not None
             other = options.process_response(self, self.request, response)
             if inspect.isawaitable(other):
                 self._go_on(self._finish_process_response(other, response))
                 return
-            if other is not None:
-                response = other
-        self._respond(response)
-
-    async def _accept_async(self, response: Response | None) -> None:
-        options = self._opening
-        assert options is not None
-        response = self._make_response(response)
-        if options.process_response is not None:
-            assert self.request is not None
-            other = options.process_response(self, self.request, response)
-            if inspect.isawaitable(other):
-                other = await other
-            if other is not None:
-                response = other
-        self._respond(response)
+        except Exception as exc:
+            self._opening_failed("process_response", exc)
+            return
+        self._respond_with(other, response)
 
     async def _finish_process_response(
         self, awaitable: Awaitable[Response | None], response: Response
     ) -> None:
-        other = await awaitable
-        self._respond(response if other is None else other)
+        try:
+            other = await awaitable
+        except Exception as exc:
+            self._opening_failed("process_response", exc)
+        else:
+            self._respond_with(other, response)
 
-    def _make_response(self, response: Response | None) -> Response:
-        assert self.request is not None and self._opening is not None
-        if not isinstance(response, (Response, type(None))):
-            raise TypeError(
-                f"process_request must return a Response or None, not {type(response).__name__}"
-            )
-        if response is None:
-            if self.server.is_serving():
-                response = self.protocol.accept(self.request)
-            else:
-                response = self.protocol.reject(
-                    http.HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down.\n"
-                )
-        if self._opening.server_header is not None and "Server" not in response.headers:
-            response.headers["Server"] = self._opening.server_header
-        return response
+    def _respond_with(self, other: Response | None, response: Response) -> None:
+        """Send the response that ``process_response`` gave, if it did."""
+        if other is None:
+            self._respond(response)
+        elif isinstance(other, Response):
+            self._respond(other)
+        else:
+            self._opening_failed("process_response", wrong_result("process_response", other))
 
-    def _go_on(self, coroutine: Any) -> None:
+    def _add_server_header(self, response: Response) -> None:
+        if self._opening is not None and self._opening.server_header is not None:
+            response.headers.setdefault("Server", self._opening.server_header)
+
+    def _go_on(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Go on with the opening handshake in a task."""
         self._opening_task = self.loop.create_task(self._run_opening(coroutine))
 
-    async def _run_opening(self, coroutine: Any) -> None:
+    async def _run_opening(self, coroutine: Coroutine[Any, Any, None]) -> None:
         try:
             await coroutine
         except asyncio.CancelledError:
-            if self.transport is not None:
-                self.transport.abort()
+            self.transport.abort()
             raise
-        except Exception as exc:
-            self._opening_failed(exc)
         finally:
-            self._opening_task = None
+            # It may have been followed by another one.
+            if self._opening_task is asyncio.current_task():
+                self._opening_task = None
 
-    def _opening_failed(self, exc: Exception) -> None:
+    def _opening_failed(self, function: str, exc: Exception) -> None:
         """Answer that this side made a mistake."""
-        self.logger.error("opening handshake failed", exc_info=exc)
-        self.protocol.handshake_exc = exc
-        self._respond(
-            self.protocol.reject(
-                http.HTTPStatus.INTERNAL_SERVER_ERROR,
-                "The opening handshake failed because of an error in the server. "
-                "Its log tells more.\n",
-            )
+        self.logger.error("%s failed", function, exc_info=exc)
+        if function == "process_response":
+            # That a WebSocket connection was possible makes it a rejection, for the log.
+            self.protocol.handshake_exc = exc
+        response = self.protocol.reject(
+            http.HTTPStatus.INTERNAL_SERVER_ERROR,
+            "The opening handshake failed because of an error in the server. Its log tells more.\n",
         )
+        self._add_server_header(response)
+        self._respond(response)
+        self.protocol.handshake_exc = exc
 
     def _respond(self, response: Response) -> None:
         """Send the response, which ends the opening handshake."""
         if self.ended or self.protocol.state is not CONNECTING or self.protocol.eof_sent:
             return
         self.response = response
-        self.protocol.send_response(response)
+        try:
+            self.protocol.send_response(response)
+        except Exception as exc:
+            # It has something in it that can't be sent.
+            self._opening_failed("opening handshake", exc)
+            return
         # It refers to this connection, which refers to it.
         self.protocol._select_subprotocol = None
-        self.closing_started()
         if self.protocol.state is OPEN:
             self._opening = None
-            self.server.start_handler(self)
             self.opened()
+            self.server.start_handler(self)
+        else:
+            # A time limit for those who don't read it, or never close the connection.
+            self.closing_started(REFUSAL_TIMEOUT if self._address is None else CLOSE_TIMEOUT)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._opening_task is not None:
             self._opening_task.cancel()
-        if self._admitted:
-            self._admitted = False
-            self.server.connection_closed(self)
+        if self._address is not None:
+            self.server.connection_closed(self, *self._address)
+            self._address = None
         super().connection_lost(exc)
         self._opening = None
 
@@ -272,7 +305,7 @@ class OpeningOptions:
         """Say whether there is room for one more connection; if not, with which response."""
         server = connection.server
         if not server.is_serving():
-            return 503, "The server is shutting down.\n"
+            return CLOSING_DOWN
         if self.limits is None:
             return None
         return self.limits.admit(connection.remote_address, connection.loop.time())
@@ -332,11 +365,11 @@ class Server:
         except Exception:
             connection.logger.error("connection handler failed", exc_info=True)
 
-    def connection_closed(self, connection: ServerConnection) -> None:
-        """Forget a connection."""
+    def connection_closed(self, connection: ServerConnection, address: Any) -> None:
+        """Forget a connection, which came from ``address``."""
         self.all_connections.discard(connection)
         if self.limits is not None:
-            self.limits.release(connection.remote_address)
+            self.limits.release(address)
 
     def close(
         self,
@@ -354,7 +387,12 @@ class Server:
             code: with which code.
             reason: with which reason.
 
+        Raises:
+            ProtocolError: if the code or the reason can't be sent.
+
         """
+        # An error here is better than one in the task.
+        Close(code, reason).serialize()
         if self.close_task is None:
             self.close_task = self.get_loop().create_task(
                 self._close(close_connections, code, reason)
@@ -369,11 +407,7 @@ class Server:
         await asyncio.sleep(0)
         for connection in list(self.all_connections):
             if connection.protocol.state is CONNECTING:
-                connection._respond(
-                    connection.protocol.reject(
-                        http.HTTPStatus.SERVICE_UNAVAILABLE, "The server is shutting down.\n"
-                    )
-                )
+                connection._respond(connection.protocol.reject(*CLOSING_DOWN))
             elif close_connections:
                 connection.start_closing(code, reason)
         waits: list[Any] = [
@@ -549,6 +583,7 @@ def serve(
 
     Raises:
         TypeError: if an argument of the older API is given; the message names the new one.
+        ValueError: if an argument has a value that can't be used.
 
     """
     refuse_older_arguments("serve", kwargs)
@@ -558,6 +593,9 @@ def serve(
         extensions = enable_server_permessage_deflate(extensions)
     elif compression is not None:
         raise ValueError(f"unsupported compression: {compression}")
+    check_limits(max_queue=max_queue, write_limit=write_limit)
+    if server_header is not None:
+        Headers(Server=server_header)
     connection_class = ServerConnection if create_connection is None else create_connection
     if "start_server" in kwargs:
         kwargs["start_serving"] = kwargs.pop("start_server")
@@ -626,6 +664,12 @@ def unix_serve(
     return serve(handler, unix=True, path=path, **kwargs)
 
 
+def wrong_result(function: str, response: Any) -> TypeError:
+    """The exception for a function of the program that returns something else than a response."""
+    kind = type(response).__name__
+    return TypeError(f"{function} must return a Response or None, not {kind}")
+
+
 def is_credentials(credentials: Any) -> bool:
     """Say whether this is a user name and a password."""
     try:
@@ -656,12 +700,12 @@ def basic_auth(
             a coroutine function.
 
     Raises:
-        TypeError: if not exactly one of ``credentials`` and ``check_credentials`` is given, or
-            the credentials aren't pairs of text.
+        ValueError: if not exactly one of ``credentials`` and ``check_credentials`` is given.
+        TypeError: if the credentials aren't pairs of text.
 
     """
     if (credentials is None) == (check_credentials is None):
-        raise TypeError("provide either credentials or check_credentials")
+        raise ValueError("provide either credentials or check_credentials")
     if credentials is not None:
         pairs = [credentials] if is_credentials(credentials) else list(cast("Any", credentials))
         if not all(is_credentials(pair) for pair in pairs):

@@ -512,6 +512,12 @@ class FrameReader:
 
     # Messages that wait to be taken
 
+    def drop(self) -> None:
+        """Forget all messages."""
+        self.queue = None
+        self.partial = None
+        self.held = 0
+
     def put(self, message: Any) -> None:
         """Keep a message that `next_message` gave for a later `pop`."""
         if self.queue is None:
