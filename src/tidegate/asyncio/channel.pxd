@@ -136,6 +136,10 @@ cdef class Channel:
     cdef object on_message
 
     cdef bint can_share(self)
+    cdef object receive_direct(self, Py_ssize_t nbytes)
+    cdef object receive_shared(self, Py_ssize_t nbytes)
+    @cython.locals(n=Py_ssize_t, writes=list)
+    cdef bytes take_output(self)
     cdef bint over_budget(self)
     cdef object suspend(self)
     cdef object next_message(self, bint join)

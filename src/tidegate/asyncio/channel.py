@@ -191,7 +191,8 @@ class Operation:
         channel = self.channel
         if self.stage == NEW:
             self.stage = DONE
-            channel.check_not_receiving("recv")
+            if channel.receiving or channel.streaming:
+                channel.check_not_receiving("recv")
         elif self.stage == WAITING:
             self.stage = DONE
             channel.receiving = False
@@ -626,33 +627,45 @@ class Channel:
             self.activity += 1
             self.opening_received(bytes(self.hub.view[:nbytes]))
             return
+        try:
+            if self.direct:
+                self.direct = False
+                self.receive_direct(nbytes)
+            else:
+                self.receive_shared(nbytes)
+        finally:
+            self.flush()
+
+    def receive_direct(self, nbytes: int) -> None:
+        """Take in the bytes that were received where they stay."""
+        self.activity += 1
+        try:
+            self.reader.received_in_room(nbytes)
+        except Exception as exc:
+            self.failed(exc)
+        self.received()
+
+    def receive_shared(self, nbytes: int) -> None:
+        """Take in the bytes that were received into the hub's buffer; the caller flushes."""
         hub = self.hub
         reader = self.reader
         self.activity += 1
         self.burst = 0
         self.in_callback = True
         try:
-            if self.direct:
-                self.direct = False
-                try:
-                    reader.received_in_room(nbytes)
-                except Exception as exc:
-                    self.failed(exc)
+            rest = reader.unread()
+            if rest > HEADROOM:
+                reader.feed(hub.view[:nbytes])
             else:
-                rest = reader.unread()
-                if rest > HEADROOM:
-                    reader.feed(hub.view[:nbytes])
-                else:
-                    if rest:
-                        hub.buffer[HEADROOM - rest : HEADROOM] = reader.rest()
-                    reader.lend(hub.buffer, HEADROOM - rest, HEADROOM + nbytes)
-                    hub.in_use = True
+                if rest:
+                    hub.buffer[HEADROOM - rest : HEADROOM] = reader.rest()
+                reader.lend(hub.buffer, HEADROOM - rest, HEADROOM + nbytes)
+                hub.in_use = True
             self.read()
         finally:
             reader.give_back()
             hub.in_use = False
             self.in_callback = False
-            self.flush()
 
     def data_received(self, data: bytes) -> None:
         """Take in bytes that were received elsewhere."""
@@ -837,6 +850,19 @@ class Channel:
         """Flush what was written in this turn of the loop after the first time."""
         self.turn_written = False
         self.flush()
+
+    def take_output(self) -> bytes | None:
+        """Take what was written as one piece of bytes; None if there is nothing left to do."""
+        writer = self.writer
+        writes = writer.writes
+        n = len(writes)
+        if not n:
+            return None
+        if self.eof_written or not writes[n - 1] or writer.pending >= MOST_PENDING:
+            self.flush()
+            return None
+        writer.take()
+        return writes[0] if n == 1 else b"".join(writes)
 
     def flush(self) -> None:
         """Give what was written to the transport."""

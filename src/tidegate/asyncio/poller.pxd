@@ -25,7 +25,11 @@ cdef class Poller:
     cdef object events
     cdef int users
 
+    @cython.locals(i=int, n=int, fd=int, mask=int)
+    cdef object serve_ready(self)
 
+
+@cython.final
 cdef class PollTransport:
     cdef object __weakref__
     cdef object loop
@@ -47,6 +51,13 @@ cdef class PollTransport:
     cdef bint lost
     cdef int registered
 
+    cdef object handle_events(self, int mask)
+    cdef object write_now(self, bytes data)
+    @cython.locals(channel=Channel, shared=bint, n=Py_ssize_t)
     cdef object read_ready(self)
+    cdef object receive_eof(self)
     cdef object write_ready(self)
     cdef object failed(self, exc)
+
+
+cdef PollTransport as_transport(target)

@@ -99,13 +99,26 @@ class Poller:
 
     def ready(self) -> None:
         """Serve the connections that are ready."""
+        self.serve_ready()
+
+    def serve_ready(self) -> None:
+        """Serve the connections that are ready."""
         n = poll_events(self.events, self.epoll, self.fd, MOST_EVENTS)
-        # Taken before anything is called that might come back here.
-        ready = [(event_fd(self.events, i), event_mask(self.events, i)) for i in range(n)]
-        for fd, mask in ready:
+        for i in range(n):
+            fd = event_fd(self.events, i)
+            mask = event_mask(self.events, i)
+            # None if one of those before it closed it.
             target = self.targets.get(fd)
-            if target is not None:
+            if type(target) is PollTransport:
+                as_transport(target).handle_events(mask)
+            elif target is not None:
                 target.handle(mask)
+
+
+def as_transport(target: Any) -> PollTransport:
+    """Tell the compiler what this is."""
+    transport: PollTransport = target
+    return transport
 
 
 pollers: dict[int, Poller] = {}
@@ -180,7 +193,7 @@ class PollTransport:
             self.registered = mask
             self.poller.watch(self.fd, self, before, mask)
 
-    def handle(self, mask: int) -> None:
+    def handle_events(self, mask: int) -> None:
         """Read and write what can be read and written."""
         if mask & WRITABLE and self.backlog:
             self.write_ready()
@@ -192,41 +205,49 @@ class PollTransport:
                 self.write_ready()
 
     def read_ready(self) -> None:
-        """Read."""
+        """Read, and give the protocol what came."""
         channel = self.channel
+        shared = channel is not None and channel.can_share()
+        data: bytes | None = None
         try:
-            if channel is not None and channel.can_share():
+            if shared:
+                assert channel is not None
                 n = receive(self.sock, self.fd, channel.hub.buffer, HEADROOM, BUFFER_SIZE)
+                if n < 0:
+                    return
             elif self.is_buffered():
-                view = self.protocol.get_buffer(-1)
-                try:
-                    n = self.sock.recv_into(view)
-                except BlockingIOError:
-                    return
+                n = self.sock.recv_into(self.protocol.get_buffer(-1))
             else:
-                try:
-                    data = self.sock.recv(BUFFER_SIZE)
-                except BlockingIOError:
-                    return
-                if data:
-                    self.protocol.data_received(data)
-                    return
-                n = 0
+                data = self.sock.recv(BUFFER_SIZE)
+                n = len(data)
+        except BlockingIOError:
+            return
         except OSError as exc:
             self.failed(exc)
             return
-        if n < 0:
-            return
         try:
-            if n:
-                self.protocol.buffer_updated(n)
-            elif self.protocol.eof_received():
-                self.reading = False
-                self.update()
+            if not n:
+                self.receive_eof()
+            elif data is not None:
+                self.protocol.data_received(data)
+            elif shared and not channel.opening:  # type: ignore[union-attr]
+                # What buffer_updated() does, without a Python call.
+                channel.receive_shared(n)  # type: ignore[union-attr]
+                output = channel.take_output()  # type: ignore[union-attr]
+                if output is not None:
+                    self.write_now(output)
             else:
-                self.close()
+                self.protocol.buffer_updated(n)
         except Exception as exc:
-            self.protocol_failed(exc, "buffer_updated()" if n else "eof_received()")
+            self.protocol_failed(exc, "receiving" if n else "eof_received()")
+
+    def receive_eof(self) -> None:
+        """Take note of the end of the stream."""
+        if self.protocol.eof_received():
+            self.reading = False
+            self.update()
+        else:
+            self.close()
 
     def is_buffered(self) -> bool:
         """Whether the protocol gives the buffers to receive into."""
@@ -270,7 +291,7 @@ class PollTransport:
         """End the connection because of an error of the protocol."""
         self.loop.call_exception_handler(
             {
-                "message": f"Fatal error: protocol.{where} call failed.",
+                "message": f"Fatal error: protocol failed: {where}",
                 "exception": exc,
                 "transport": self,
                 "protocol": self.protocol,
@@ -368,8 +389,12 @@ class PollTransport:
             raise RuntimeError("Cannot call write() after write_eof()")
         if self.lost or not data:
             return
-        if type(data) is not bytes:
-            data = bytes(data)
+        self.write_now(data if type(data) is bytes else bytes(data))
+
+    def write_now(self, data: bytes) -> None:
+        """Write bytes, now or when there is room."""
+        if self.lost or self.ending:
+            return
         if not self.backlog:
             try:
                 n = transmit(self.sock, self.fd, data)
