@@ -401,9 +401,16 @@ class Protocol:
         self._send_data(Opcode.BINARY, data, fin)
 
     def _send_data(self, opcode: Opcode, data: BytesLike, fin: bool) -> None:
-        if self.state is not OPEN:
-            raise InvalidState(f"connection is {self.state.name.lower()}")
+        self._check_state(OPEN)
         self.frame_writer.write_data(opcode, data, fin, None)
+
+    def _check_state(self, *states: State) -> None:
+        """Raise InvalidState unless the state is one of these and the stream wasn't ended."""
+        state = self.state
+        if state not in states:
+            raise InvalidState(f"connection is {state.name.lower()}")
+        if self.eof_sent:
+            raise InvalidState("end of stream was sent")
 
     def send_ping(self, data: BytesLike) -> None:
         """Send a Ping frame.
@@ -432,8 +439,7 @@ class Protocol:
         self._send_control(Opcode.PONG, data)
 
     def _send_control(self, opcode: Opcode, data: BytesLike) -> None:
-        if self.eof_sent or (self.state is not OPEN and self.state is not CLOSING):
-            raise InvalidState(f"connection is {self.state.name.lower()}")
+        self._check_state(OPEN, CLOSING)
         self.write_control(opcode, data)
 
     def write_control(self, opcode: Opcode, data: BytesLike) -> None:
@@ -456,8 +462,7 @@ class Protocol:
             InvalidState: if the connection isn't open.
 
         """
-        if self.state is not OPEN:
-            raise InvalidState(f"connection is {self.state.name.lower()}")
+        self._check_state(OPEN)
         if code is None:
             if reason:
                 raise ProtocolError("cannot send a reason without a code")

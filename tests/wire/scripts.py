@@ -163,7 +163,7 @@ def broken_end(writer: Writer) -> str:
     elif kind == "length":
         writer.out.append(header(BINARY, 2**63, key=writer.key(), width=8))
     elif kind == "deflate":
-        writer.frame(BINARY, rng.choice([b"\xff" * 5, b"\x07\xff", rng.randbytes(30)]), rsv=4)
+        writer.frame(BINARY, rng.choice([b"\xff" * 5, b"\x07\xff", b"\x06\xff\xff"]), rsv=4)
     elif kind == "rsv1 continuation":
         writer.frame(BINARY, b"x", False)
         writer.frame(CONT, b"\x00", rsv=4)

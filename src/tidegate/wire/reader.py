@@ -229,11 +229,13 @@ class FrameReader:
         length = second & 0x7F
         header = 2
         if length >= 126:
-            if opcode >= CLOSE:
-                # Refused before the length is looked at: a control frame has none of these.
-                self.check_header(opcode, first >= 0x80, first & 0x70, length)
             header = 4 if length == 126 else 10
+            if opcode >= CLOSE:
+                # A control frame has none of these lengths.
+                self.check_header(opcode, first >= 0x80, first & 0x70, length)
             if have < header:
+                # What is wrong whatever the length is refused without waiting for it.
+                self.check_header(opcode, first >= 0x80, first & 0x70, 0)
                 return False
             wide = 0
             for i in range(2, header):
