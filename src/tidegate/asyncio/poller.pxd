@@ -14,6 +14,8 @@ from .syscalls cimport (
 cdef int READABLE
 cdef int WRITABLE
 cdef int MOST_EVENTS
+cdef int MOST_ROUNDS
+cdef int MANY_EVENTS
 
 
 @cython.final
