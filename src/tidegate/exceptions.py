@@ -18,6 +18,7 @@
     │   │   ├── InvalidProxyMessage
     │   │   ├── InvalidProxyStatus
     │   │   ├── ProxyConnectionError        (also a ConnectionError)
+    │   │   ├── ProxyHandshakeError         (also an InvalidMessage)
     │   │   ├── ProxyTimeout                (also a TimeoutError)
     │   │   └── ProxyTLSError               (also an ssl.SSLError)
     │   │       └── ProxyCertificateError   (also an ssl.SSLCertVerificationError)
@@ -91,6 +92,7 @@ __all__ = [
     "ProxyCertificateError",
     "ProxyConnectionError",
     "ProxyError",
+    "ProxyHandshakeError",
     "ProxyTLSError",
     "ProxyTimeout",
     "RequestLineTooLong",
@@ -330,6 +332,10 @@ class ProxyCertificateError(ProxyTLSError, ssl.SSLCertVerificationError):
 
 class InvalidMessage(InvalidHandshake, ValueError):
     """A handshake request or response is malformed, or didn't come whole."""
+
+
+class ProxyHandshakeError(ProxyError, InvalidMessage):
+    """The opening handshake through a proxy wasn't answered, or not as HTTP has it."""
 
 
 class InvalidMethod(InvalidHandshake):

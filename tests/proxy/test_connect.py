@@ -13,12 +13,14 @@ from tidegate.asyncio.server import serve
 from tidegate.client import process_exception
 from tidegate.datastructures import Headers
 from tidegate.exceptions import (
+    InvalidMessage,
     InvalidProxy,
     InvalidProxyStatus,
     InvalidStatus,
     ProxyCertificateError,
     ProxyConnectionError,
     ProxyError,
+    ProxyHandshakeError,
     ProxyTimeout,
 )
 from tidegate.http11 import Response
@@ -194,6 +196,21 @@ class TestLists:
                     assert websocket.proxy.proxy.port == proxy.port
             assert choice.resting.remaining(Proxy("http", "127.0.0.1", 1)) > 0
 
+    async def test_it_is_logged(self, caplog):
+        caplog.set_level("DEBUG", "tidegate.client")
+        async with (
+            echo_server() as uri,
+            HTTPProxyServer() as proxy,
+            connect(uri, proxy=["http://me:s3cret@127.0.0.1:1", proxy.url]),
+        ):
+            pass
+        server = uri.rstrip("/")
+        assert f"route: {proxy.url} -> {server}" in caplog.messages
+        assert (
+            f"http://me:***@127.0.0.1:1 -> {server} failed; trying the next: "
+            "connecting to the proxy failed: Connection refused"
+        ) in caplog.messages
+
     async def test_a_refusal_is_no_reason_to_rest(self):
         async with (
             echo_server() as uri,
@@ -252,7 +269,8 @@ class TestFailures:
             with pytest.raises(InvalidStatus) as raised:
                 await connect(uri, proxy=proxy.url)
             assert raised.value.__notes__ == [
-                f"the connection went through the proxy {proxy.url}, from the argument proxy"
+                "the opening handshake through the proxy failed; "
+                f"the proxy is {proxy.url}, from the argument proxy"
             ]
 
     async def test_handshake_that_is_not_answered(self):
@@ -263,12 +281,62 @@ class TestFailures:
             HTTPProxyServer() as proxy,
             echo_server(process_request=hold, close_timeout=0.1) as uri,
         ):
-            with pytest.raises(TimeoutError) as raised:
+            with pytest.raises(ProxyTimeout) as raised:
                 await connect(uri, proxy=proxy.url, open_timeout=0.2)
-            assert str(raised.value) == (
-                "timed out during opening handshake; the connection went through the proxy "
-                f"{proxy.url}, from the argument proxy"
-            )
+            assert raised.value.step == "handshake"
+            with pytest.raises(ProxyTimeout):
+                await connect(uri, proxy=proxy.url, proxy_timeouts=Timeouts(handshake=0.05))
+
+    async def test_the_caller_is_told_where_the_time_went(self):
+        async with echo_server() as uri, HTTPProxyServer(faults=Faults(silent=True)) as proxy:
+            with pytest.raises(TimeoutError) as raised:
+                async with asyncio.timeout(0.05):
+                    await connect(uri, proxy=proxy.url)
+            assert raised.value.__cause__.__notes__[0].startswith("asking the proxy to connect to")
+
+    @pytest.mark.parametrize("answer", [b"", b"HTTP/1.1 ", b"garbage\r\n\r\n"])
+    async def test_handshake_that_is_cut_off(self, answer):
+        """A proxy that doesn't let WebSocket pass shows it by breaking the tunnel."""
+
+        async def cut(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(answer)
+            writer.close()
+
+        server = await asyncio.start_server(cut, "127.0.0.1", 0)
+        uri = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+        async with HTTPProxyServer() as proxy:
+            with pytest.raises(ProxyHandshakeError) as raised:
+                await connect(uri, proxy=proxy.url)
+            assert isinstance(raised.value, InvalidMessage)
+            assert raised.value.step == "handshake"
+            assert "try a wss:// URI" in raised.value.hint
+            assert raised.value.transient == (b"\n" not in answer)
+        server.close()
+
+    async def test_slow_trickle(self):
+        """What comes byte by byte keeps nobody waiting longer than the step may take."""
+        trickling = asyncio.Event()
+
+        async def trickle(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(b"HTTP/1.1 200 OK\r\nX: ")
+            try:
+                while not writer.is_closing():
+                    writer.write(b"x")
+                    await writer.drain()
+                    await asyncio.sleep(0.001)
+            except OSError:
+                pass
+            trickling.set()
+
+        server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+        proxy = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        with pytest.raises(ProxyTimeout) as raised:
+            await connect("ws://ws.test/", proxy=proxy, proxy_timeouts=Timeouts(negotiate=0.1))
+        assert raised.value.step == "CONNECT"
+        await trickling.wait()
+        server.close()
 
     async def test_silent_proxy(self):
         async with echo_server() as uri, HTTPProxyServer(faults=Faults(silent=True)) as proxy:

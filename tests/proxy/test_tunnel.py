@@ -27,13 +27,14 @@ from tidegate.uri import parse_uri
 from .conftest import Recorder, echo_server
 
 
-async def connect(uri, proxy, factory=Recorder, **options):
+async def connect(uri, proxy, factory=Recorder, open_timeout=10, timeouts=None, **options):
     """Connect through a proxy given by its URL."""
     ws_uri = parse_uri(uri)
     proxy = parse_proxy(proxy) if isinstance(proxy, str) else proxy
-    route = Route(ws_uri, proxy, "the test")
-    options.setdefault("open_timeout", 10)
-    return await connect_through(asyncio.get_running_loop(), factory, ws_uri, route, **options)
+    passage = Passage(Route(ws_uri, proxy, "the test"), timeouts or Timeouts(), open_timeout)
+    passage = options.pop("passage", passage)
+    loop = asyncio.get_running_loop()
+    return await connect_through(loop, factory, ws_uri, passage, **options)
 
 
 async def check(transport, protocol, greeting=b""):
@@ -144,6 +145,18 @@ async def test_unix_socket(tmp_path, transport_kind):
     async with echo_server() as port, HTTPProxyServer(unix_path=path) as proxy:
         assert proxy.url == f"http+unix://{path}"
         await check(*await connect(f"ws://127.0.0.1:{port}/", proxy.url))
+
+
+async def test_ipv6(transport_kind):
+    try:
+        proxy = HTTPProxyServer(host="::1")
+        await proxy.start()
+    except OSError:
+        pytest.skip("there is no IPv6")
+    async with echo_server() as port:
+        assert proxy.url == f"http://[::1]:{proxy.port}"
+        await check(*await connect(f"ws://127.0.0.1:{port}/", proxy.url))
+    await proxy.close()
 
 
 async def test_local_address():
@@ -366,7 +379,7 @@ class TestFailures:
                 await connect(
                     f"ws://127.0.0.1:{port}/",
                     proxy.url,
-                    proxy_timeouts=Timeouts(negotiate=0.05),
+                    timeouts=Timeouts(negotiate=0.05),
                 )
             assert raised.value.step == "CONNECT"
             assert isinstance(raised.value, TimeoutError)
@@ -387,9 +400,7 @@ class TestFailures:
             server = await asyncio.start_server(silent, "127.0.0.1", 0)
             port = server.sockets[0].getsockname()[1]
             with pytest.raises(ProxyTimeout) as raised:
-                await connect(
-                    f"wss://127.0.0.1:{port}/", proxy.url, proxy_timeouts=Timeouts(tls=0.05)
-                )
+                await connect(f"wss://127.0.0.1:{port}/", proxy.url, timeouts=Timeouts(tls=0.05))
             assert raised.value.step == "TLS to server"
             server.close()
         await asyncio.sleep(0.01)

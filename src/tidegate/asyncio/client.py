@@ -8,7 +8,6 @@ import os
 import traceback
 import urllib.parse
 from collections.abc import Iterator
-from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 from ..client import ClientProtocol, backoff, process_exception
@@ -372,10 +371,21 @@ class connect:
             open_timeout=self.open_timeout,
             options=self.proxy_options,
             user_agent_header=self.user_agent_header,
+            logger=self.logger,
             **kwargs,
         )
         connection.proxy = passage
         return connection
+
+    async def shake_hands(self, connection: ClientConnection) -> None:
+        """Do the opening handshake, which is one more step of the way if there is a proxy."""
+        if connection.proxy is None:
+            await connection.handshake(self.headers(), self.user_agent_header)
+            return
+        from .tunnel import opening_handshake
+
+        async with opening_handshake(connection.proxy):
+            await connection.handshake(self.headers(), self.user_agent_header)
 
     async def connect(self) -> ClientConnection:
         """Connect, following redirects, which are not remembered for the next time."""
@@ -387,10 +397,8 @@ class connect:
             async with timeout:
                 for _ in range(MAX_REDIRECTS):
                     connection = await self.open_tcp_connection()
-                    passage = connection.proxy
                     try:
-                        with nullcontext() if passage is None else passage.handshake():
-                            await connection.handshake(self.headers(), self.user_agent_header)
+                        await self.shake_hands(connection)
                     except Exception as exc:
                         connection.transport.abort()
                         self.follow_redirect(exc)

@@ -14,26 +14,28 @@ import aiohappyeyeballs
 
 from ..exceptions import InvalidProxyMessage, ProxyError
 from ..http11 import USER_AGENT
-from ..proxy.choice import Options, ProxyLike, choose_async, report_failure, resting
+from ..proxy.choice import Options, ProxyLike, choose, choose_async, report_failure, resting
+from ..proxy.environment import HAS_SYSTEM_SETTINGS
 from ..proxy.hop import Hop, HopState, Target
 from ..proxy.passage import (
     CONNECT,
     CONNECT_TCP,
     HANDSHAKE,
+    NO_TIMEOUTS,
     PROXY_TLS,
     RESOLVE,
     SERVER_TLS,
     Passage,
-    Timeouts,
     check_silence,
 )
 from ..proxy.routes import Route, make_hop
 from ..proxy.tls import make_context
 from ..proxy.url import Proxy, SSLLike, a
+from ..typing import LoggerLike
 from ..uri import WebSocketURI, parse_uri
 from .transports import create_connection, create_unix_connection, start_tls
 
-__all__ = ["connect_on_route", "connect_through", "find_route"]
+__all__ = ["connect_on_route", "connect_through", "find_route", "opening_handshake"]
 
 # RFC 8305 section 8
 HAPPY_EYEBALLS_DELAY = 0.25
@@ -47,8 +49,6 @@ MAX_PENDING = 131072
 # How often the way is begun anew because a proxy closes connections that it wants authenticated,
 # or cannot reach one of the server's addresses.
 MAX_CONNECTIONS = 16
-
-NO_TIMEOUTS = Timeouts()
 
 P = t.TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -69,16 +69,17 @@ async def find_route(
         ValueError: if ``proxy_ssl`` is given for a proxy without TLS.
     """
     ws_uri = parse_uri(uri)
-    route = await choose_async(
-        proxy,
-        uri,
-        Target(arguments.get("host") or ws_uri.host, arguments.get("port") or ws_uri.port),
-        Options(
-            headers=options.get("proxy_headers"),
-            auth=options.get("proxy_auth"),
-            loopback=options.get("proxy_loopback"),
-        ),
+    target = Target(arguments.get("host") or ws_uri.host, arguments.get("port") or ws_uri.port)
+    choice = Options(
+        headers=options.get("proxy_headers"),
+        auth=options.get("proxy_auth"),
+        loopback=options.get("proxy_loopback"),
     )
+    if proxy is True and HAS_SYSTEM_SETTINGS:
+        # The bypass list of macOS looks names up.
+        route = await asyncio.to_thread(choose, proxy, uri, target, choice)
+    else:
+        route = await choose_async(proxy, uri, target, choice)
     # Where proxies are found, or several are given, it is there for those that have TLS.
     if (
         isinstance(proxy, (str, Proxy))
@@ -100,6 +101,7 @@ async def connect_on_route(
     open_timeout: float | None,
     options: Mapping[str, t.Any],
     user_agent_header: str | None,
+    logger: LoggerLike,
     **kwargs: t.Any,
 ) -> tuple[asyncio.Transport, P, Passage | None]:
     """Connect to a server on a route, or on the first of its alternatives that works.
@@ -110,6 +112,7 @@ async def connect_on_route(
         open_timeout: how many seconds there are for all of them together, None for no such limit.
         options: those of its arguments whose names begin with ``proxy_``.
         user_agent_header: as in `Tunnel`.
+        logger: is told which way is taken, and which wasn't passable.
         **kwargs: as in ``loop.create_connection()``.
 
     Returns:
@@ -125,11 +128,13 @@ async def connect_on_route(
     through = {
         name: value
         for name, value in options.items()
-        if name in ("proxy_ssl", "proxy_server_hostname", "proxy_timeouts")
+        if name in ("proxy_ssl", "proxy_server_hostname")
     }
+    timeouts = options.get("proxy_timeouts")
     failures: list[str] = []
     for place, way in enumerate(routes):
         remaining = None if deadline is None else deadline - loop.time()
+        logger.debug("route: %s", way)
         # Each leaves the others their part of the time.
         share = None if remaining is None else remaining / (len(routes) - place)
         try:
@@ -139,14 +144,12 @@ async def connect_on_route(
                         loop, factory, **kwargs_for_direct(kwargs, ws_uri)
                     )
                 return transport, protocol, None
-            passage = Passage(way)
+            passage = Passage(way, timeouts or NO_TIMEOUTS, share)
             transport, protocol = await connect_through(
                 loop,
                 factory,
                 ws_uri,
-                way,
-                passage=passage,
-                open_timeout=share,
+                passage,
                 user_agent_header=user_agent_header,
                 **through,
                 **kwargs,
@@ -158,6 +161,7 @@ async def connect_on_route(
                 raise
             first = str(exc).partition("\n")[0]
             failures.append(f"Before that, {way.proxy or 'a direct connection'} failed: {first}")
+            logger.info("%s failed; trying the next: %s", way, first)
         else:
             resting.discard(way.proxy)
             return transport, protocol, passage
@@ -168,18 +172,24 @@ def kwargs_for_direct(kwargs: dict[str, t.Any], ws_uri: WebSocketURI) -> dict[st
     return {"host": ws_uri.host, "port": ws_uri.port} | kwargs
 
 
+@asynccontextmanager
+async def opening_handshake(passage: Passage) -> AsyncIterator[None]:
+    """Do the opening handshake inside, as a step of a passage: timed, limited, explained."""
+    with passage.step(HANDSHAKE, None, passage.route.destination):
+        async with asyncio.timeout(passage.limit(HANDSHAKE)):
+            yield
+
+
 async def connect_through(
     loop: asyncio.AbstractEventLoop,
     factory: Callable[[], P],
     ws_uri: WebSocketURI,
-    route: Route,
+    passage: Passage,
     *,
     host: str | None = None,
     port: int | None = None,
     ssl: ssl_module.SSLContext | bool | None = None,
     server_hostname: str | None = None,
-    passage: Passage | None = None,
-    open_timeout: float | None = None,
     **options: t.Any,
 ) -> tuple[asyncio.Transport, P]:
     """Connect to a WebSocket server through the proxies of a route.
@@ -192,14 +202,11 @@ async def connect_through(
         loop: the running event loop.
         factory: makes the protocol; called once, when the way is open.
         ws_uri: the server.
-        route: the way to it, through proxies or without.
+        passage: the way to it, with its limits; takes down the steps and what the proxies answer.
         host: the name or address to ask the last proxy for, by default that in the URI.
         port: the same for the port.
         ssl: the context for TLS with the server, by default a new one.
         server_hostname: the name in the server's certificate, by default the host in the URI.
-        passage: takes down the steps and what the proxies answered.
-        open_timeout: how many seconds there are for everything, None for no such limit. The limits
-            of the steps follow from it; that on everything is the caller's to enforce.
         **options: those of `Tunnel`.
 
     Returns:
@@ -211,10 +218,8 @@ async def connect_through(
     """
     tunnel = Tunnel(
         loop=loop,
-        route=route,
+        passage=passage,
         target=Target(host or ws_uri.host, port or ws_uri.port),
-        passage=passage or Passage(route),
-        deadline=None if open_timeout is None else loop.time() + open_timeout,
         **options,
     )
     try:
@@ -238,7 +243,6 @@ class Tunnel:
         proxy_server_hostname: the name in the certificates of proxies, by default that which they
             are connected by.
         user_agent_header: what HTTP proxies get as ``User-Agent``, None for nothing.
-        proxy_timeouts: the limits of the steps.
         local_addr: the address and port to connect to the first proxy from.
         family, proto, flags: for looking up the first proxy, as in ``socket.getaddrinfo()``.
         happy_eyeballs_delay: how many seconds one address of the first proxy has to itself before
@@ -250,14 +254,11 @@ class Tunnel:
     """
 
     loop: asyncio.AbstractEventLoop
-    route: Route
-    target: Target
     passage: Passage
-    deadline: float | None
+    target: Target
     proxy_ssl: SSLLike | None = None
     proxy_server_hostname: str | None = None
     user_agent_header: str | None = USER_AGENT
-    proxy_timeouts: Timeouts = NO_TIMEOUTS
     local_addr: tuple[str, int] | None = None
     family: int = 0
     proto: int = 0
@@ -273,7 +274,7 @@ class Tunnel:
 
     async def open(self) -> None:
         """Go through all proxies, so that `transport` leads to the target."""
-        hops = self.route.hops
+        hops = self.passage.route.hops
         targets = [*(Target(proxy.host, proxy.port) for proxy in hops[1:]), self.target]
         negotiations = [
             make_hop(proxy, target, self.user_agent_header)
@@ -306,13 +307,8 @@ class Tunnel:
     async def step(self, name: str, proxy: Proxy | None, target: Target) -> AsyncIterator[None]:
         """Do a step within its time limit."""
         with self.passage.step(name, proxy, target):
-            async with asyncio.timeout(self.limit(name)):
+            async with asyncio.timeout(self.passage.limit(name)):
                 yield
-
-    def limit(self, step: str) -> float:
-        """Give how many seconds a step has."""
-        remaining = None if self.deadline is None else self.deadline - self.loop.time()
-        return self.proxy_timeouts.limit(step, remaining)
 
     async def connect(self, proxy: Proxy | None) -> None:
         """Connect to the first proxy, to the target if that is None."""
@@ -385,7 +381,7 @@ class Tunnel:
                 hop.addresses = list(dict.fromkeys(info[4][0] for info in found))
         with self.passage.step(CONNECT, hop.proxy, hop.target, hop):
             try:
-                async with asyncio.timeout(self.limit(CONNECT)) as timeout:
+                async with asyncio.timeout(self.passage.limit(CONNECT)) as timeout:
                     await self.converse(hop, timeout)
             except (TimeoutError, ConnectionError):
                 if not hop.refused:

@@ -179,9 +179,9 @@ async def probe_all(found: Route, args: argparse.Namespace) -> list[Probe]:
 async def probe_route(way: Route, args: argparse.Namespace) -> Probe:
     """Go one way up to the opening handshake."""
     from ..asyncio.client import connect
-    from ..asyncio.tunnel import connect_through
+    from ..asyncio.tunnel import connect_through, opening_handshake
 
-    passage = Passage(way)
+    passage = Passage(way, open_timeout=args.timeout)
     probe = Probe(str(way))
     context = ssl.create_default_context(cafile=args.ca) if args.ca else None
     try:
@@ -192,14 +192,12 @@ async def probe_route(way: Route, args: argparse.Namespace) -> Probe:
                 loop,
                 client.factory,
                 way.uri,
-                way,
+                passage,
                 ssl=context,
                 proxy_ssl=args.proxy_ca,
-                passage=passage,
-                open_timeout=args.timeout,
             )
             try:
-                with passage.handshake():
+                async with opening_handshake(passage):
                     await connection.handshake()
                 await connection.close()
             finally:

@@ -13,11 +13,13 @@ from .url import Proxy
 if t.TYPE_CHECKING:
     from ..http11 import Response
     from .hop import Target
+    from .routes import Route
 
 __all__ = [
     "hint_for_certificate",
     "hint_for_connection",
     "hint_for_garbage",
+    "hint_for_handshake",
     "hint_for_silence",
     "hint_for_status",
     "hint_for_timeout",
@@ -129,6 +131,16 @@ def hint_for_connection(exc: OSError, step: str, proxy: Proxy | None, target: Ta
     return None
 
 
+def hint_for_handshake(route: Route) -> str | None:
+    """Say what may help when the opening handshake through an open tunnel isn't answered."""
+    if route.proxy is None:
+        return None
+    if route.uri.secure:
+        return "what the proxy leads to doesn't speak HTTP; check host and port"
+    # Proxies that look into what they carry let TLS pass, which they cannot look into.
+    return "the proxy may not let WebSocket pass unless it is encrypted; try a wss:// URI"
+
+
 def hint_for_timeout(step: str, proxy: Proxy | None, target: Target, heard: bool) -> str | None:
     """Say what may help when a step takes too long.
 
@@ -147,8 +159,8 @@ def hint_for_timeout(step: str, proxy: Proxy | None, target: Target, heard: bool
             return f"the proxy may be waiting for {target}, or this is another kind of proxy"
         # An HTTP proxy waits for the end of a line that SOCKS doesn't have.
         return f"if this is an HTTP proxy, use {with_scheme(proxy, 'http')}"
-    if step == "TLS to server":
-        return f"the proxy opened the tunnel, but {target} doesn't answer"
+    if step in ("TLS to server", "handshake"):
+        return f"the tunnel is open, but {target} doesn't answer"
     return None
 
 

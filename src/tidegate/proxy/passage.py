@@ -13,16 +13,19 @@ from collections.abc import Iterator
 
 from ..datastructures import Headers
 from ..exceptions import (
+    InvalidMessage,
     InvalidProxyMessage,
     ProxyCertificateError,
     ProxyConnectionError,
     ProxyError,
+    ProxyHandshakeError,
     ProxyTimeout,
     ProxyTLSError,
 )
 from .hints import (
     hint_for_certificate,
     hint_for_connection,
+    hint_for_handshake,
     hint_for_timeout,
     hint_for_tls,
 )
@@ -72,12 +75,14 @@ class Timeouts:
         connect: connecting to the first proxy.
         tls: a TLS handshake, with a proxy or with the server.
         negotiate: asking a proxy to connect, authentication included.
+        handshake: the opening handshake.
     """
 
     resolve: float | None = None
     connect: float | None = None
     tls: float | None = None
     negotiate: float | None = None
+    handshake: float | None = None
 
     # Without an open_timeout, too, nothing waits for ever.
     LONGEST: t.ClassVar[float] = 60
@@ -91,6 +96,7 @@ class Timeouts:
             PROXY_TLS: self.tls,
             SERVER_TLS: self.tls,
             CONNECT: self.negotiate,
+            HANDSHAKE: self.handshake,
         }[step]
         longest = self.LONGEST if remaining is None else max(remaining, 0) * self.SHARE
         return longest if own is None else min(own, longest)
@@ -109,8 +115,16 @@ def check_silence(data: bytes) -> None:
         )
 
 
+NO_TIMEOUTS = Timeouts()
+
+
 class Passage:
     """The way of one connection through its route: what a connection tells in its ``proxy``.
+
+    Arguments:
+        route: the route.
+        timeouts: limits for single steps.
+        open_timeout: how many seconds there are for all of them, None for no such limit.
 
     Attributes:
         route: the route.
@@ -118,8 +132,12 @@ class Passage:
         responses: the last answer of each HTTP proxy, by its place in ``route.hops``.
     """
 
-    def __init__(self, route: Route) -> None:
+    def __init__(
+        self, route: Route, timeouts: Timeouts = NO_TIMEOUTS, open_timeout: float | None = None
+    ) -> None:
         self.route = route
+        self.timeouts = timeouts
+        self.open_timeout = open_timeout
         self.steps: list[Step] = []
         self.responses: dict[int, Response] = {}
         self.started = time.perf_counter()
@@ -142,6 +160,13 @@ class Passage:
         for step in self.steps:
             timings[step.name] = timings.get(step.name, 0) + (step.seconds or 0)
         return timings
+
+    def limit(self, step: str) -> float:
+        """Give how many seconds a step that begins now may take."""
+        remaining = None
+        if self.open_timeout is not None:
+            remaining = self.open_timeout - (time.perf_counter() - self.started)
+        return self.timeouts.limit(step, remaining)
 
     def __repr__(self) -> str:
         steps = ", ".join(
@@ -184,27 +209,20 @@ class Passage:
                 raise self.tls_error(exc, step, target) from exc
             except OSError as exc:
                 raise self.connection_error(exc, step, target) from exc
+            except InvalidMessage as exc:
+                raise ProxyHandshakeError(
+                    f"{self.words_for(step, target)} failed: {exc}",
+                    hint=hint_for_handshake(self.route),
+                    transient=isinstance(exc.__cause__, EOFError),
+                ) from exc
         except ProxyError as exc:
             self.describe(exc, step, target, hop)
             raise
         except BaseException as exc:
-            # Who cancels the whole because it takes too long wants to tell where the time went.
-            what = self.words_for(step, target)
-            exc.add_note(f"{what} wasn't done, with the proxy {self.described_proxy}")
-            raise
-        finally:
-            step.seconds = time.perf_counter() - started
-
-    @contextlib.contextmanager
-    def handshake(self) -> Iterator[None]:
-        """Do the opening handshake inside: time it, and say in failures that there is a proxy."""
-        step = Step(HANDSHAKE, None)
-        self.steps.append(step)
-        started = time.perf_counter()
-        try:
-            yield
-        except BaseException as exc:
-            exc.add_note(f"the connection went through the proxy {self.described_proxy}")
+            if self.route.proxy is not None:
+                # Who cancels it because it takes too long wants to tell where the time went.
+                what = self.words_for(step, target)
+                exc.add_note(f"{what} failed; the proxy is {self.described_proxy}")
             raise
         finally:
             step.seconds = time.perf_counter() - started
