@@ -600,6 +600,9 @@ class Channel:
 
     def get_buffer(self, sizehint: int) -> Any:
         """Give the place for the bytes to receive."""
+        # What was given before and not filled is forgotten.
+        self.direct = False
+        self.spare = None
         if not self.opening:
             room = self.reader.room(DIRECT)
             if room is not None:
