@@ -71,6 +71,7 @@ _COROUTINE_CLIENT = "benchmarks.clients.coroutine"
 SERVERS = [
     Program(C_LIMIT, str(BUILD / "bin" / "echo_server")),
     *both_loops(TIDEGATE, _COROUTINE_SERVER, "tidegate"),
+    *both_loops(LISTENER, "benchmarks.servers.tidegate_listener"),
     Program(UNCOMPILED_TIDEGATE, _COROUTINE_SERVER, ("tidegate",), EVERYTHING, UNCOMPILED),
     # picows' core has frames only, and listens on no Unix socket.
     *both_loops(PICOWS_CORE, "benchmarks.servers.picows_core", abilities=frozenset({TLS})),
@@ -86,6 +87,7 @@ SERVERS = [
 
 CLIENTS = [
     *both_loops(TIDEGATE, _COROUTINE_CLIENT, "tidegate"),
+    *both_loops(LISTENER, "benchmarks.clients.tidegate_listener"),
     Program(UNCOMPILED_TIDEGATE, _COROUTINE_CLIENT, ("tidegate",), EVERYTHING, UNCOMPILED),
     *both_loops(PICOWS_CORE, "benchmarks.clients.picows_core"),
     *both_loops(PICOWS_WEBSOCKETS, _COROUTINE_CLIENT, "picows.websockets"),

@@ -30,8 +30,8 @@ Written by `make bench`; how it measures is told in [README.md](README.md). Ever
 one run on one machine, in rounds that take each program in turn, so compare the rows of a table,
 not tables of different runs. Each figure is the median of its rounds. CPU time is that of the
 program under test, user and system together. "uvloop" stands behind the programs that ran on it;
-the others ran on the event loop of the standard library. × is how many times as much CPU as
-tidegate's coroutine API on that loop takes.
+the others ran on the event loop of the standard library. × compares the first column with that of
+tidegate's coroutine API on that loop.
 """
 
 
@@ -66,12 +66,13 @@ def columns(scenario: Scenario) -> list[tuple[str, Metric, Callable[[float], str
             ("idle KiB/connection", resident_idle, kibibytes),
             ("KiB after one message", resident_used, kibibytes),
         ]
-    what = {"storm": "handshake", "broadcast": "delivery", "client": "message"}.get(
-        scenario.kind, "message"
-    )
+    one, many = {
+        "storm": ("handshake", "handshakes"),
+        "broadcast": ("delivery", "deliveries"),
+    }.get(scenario.kind, ("message", "messages"))
     found: list[tuple[str, Metric, Callable[[float], str]]] = [
-        (f"CPU µs/{what}", cpu_per_operation, microseconds),
-        (f"{what}s/s", per_second, "{:,.0f}".format),
+        (f"CPU µs/{one}", cpu_per_operation, microseconds),
+        (f"{many}/s", per_second, "{:,.0f}".format),
         *latency,
     ]
     if scenario.kind == "quiet":
