@@ -6,6 +6,7 @@ from ..wire.kernels cimport monotonic
 from ..wire.reader cimport CONTROL, FrameReader
 from ..wire.writer cimport FrameWriter
 from .hub cimport HEADROOM, Hub
+from .waiter cimport Waiter
 
 cdef extern from *:
     """
@@ -45,21 +46,6 @@ cdef int CLOCK_EVERY
 cdef Py_ssize_t DIRECT
 cdef Py_ssize_t MOST_PENDING
 cdef Py_ssize_t NO_LIMIT
-
-
-@cython.final
-cdef class Waiter:
-    cdef public bint _asyncio_future_blocking
-    cdef object loop
-    cdef object callback
-    cdef object context
-    cdef bint woken
-    cdef object cancel_message
-    cdef bint is_cancelled
-
-    cdef object start(self)
-    cdef object wake(self)
-    cdef object schedule(self)
 
 
 @cython.final
