@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import os
 import ssl as ssl_module
 import typing as t
@@ -307,12 +306,3 @@ def parse_proxy_url(proxy_url: str) -> tuple[str, str, int, str | None, str | No
             proxy_url, "URL is in an invalid format, write user and password as user:pass@"
         )
     return parts.scheme, parts.hostname, port, parts.username, parts.password
-
-
-def is_address(host: str) -> bool:
-    """Say whether ``host`` is an IP address and not a name."""
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
