@@ -1,7 +1,8 @@
 """Builds the compiled rooms of the house; everything else is in pyproject.toml.
 
 Every module listed here is plain Python with C types in a ``.pxd`` file beside it. The extensions
-are optional: where there is no C compiler, the same files run uncompiled.
+are optional: where there is no C compiler, the same files run uncompiled. With
+TIDEGATE_REQUIRE_EXTENSIONS=1 in the environment, an extension that can't be compiled is an error.
 """
 
 import os
@@ -31,7 +32,6 @@ def find_extensions():
             ".".join(path.with_suffix("").relative_to("src").parts),
             [str(path)],
             extra_compile_args=[] if os.name == "nt" else ["-O3", "-fno-strict-aliasing"],
-            optional=True,
         )
         for path in sources
     ]
@@ -53,7 +53,7 @@ def find_extensions():
         annotate=bool(os.environ.get("TIDEGATE_ANNOTATE")),
     )
     for extension in extensions:
-        extension.optional = True
+        extension.optional = not os.environ.get("TIDEGATE_REQUIRE_EXTENSIONS")
     return extensions
 
 

@@ -14,7 +14,6 @@ from . import common
 MODULES = {
     "picows.websockets": ("picows.websockets", "picows.websockets.exceptions"),
     "tidegate": ("tidegate.asyncio.server", "tidegate.exceptions"),
-    "tidegate.legacy": ("tidegate.legacy.server", "tidegate.exceptions"),
     "websockets": ("websockets.asyncio.server", "websockets.exceptions"),
 }
 
@@ -23,8 +22,7 @@ receivers: set[Any] = set()
 
 def make_handler(library: Any, closed: type[Exception]) -> Any:
     async def handler(connection: Any) -> None:
-        # The older API's connection has no request.
-        path = getattr(connection, "request", connection).path
+        path = connection.request.path
         try:
             if path == "/receive":
                 receivers.add(connection)

@@ -1,0 +1,1 @@
+"""WebSocket on asyncio: `client.connect`, `server.serve`, and what they give."""

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import aiohappyeyeballs
 
-from ..exceptions import ProxyError
+from ..exceptions import InvalidProxyMessage, ProxyError
 from ..http11 import USER_AGENT
 from ..proxy.choice import Options, ProxyLike, choose, choose_async, report_failure, resting
 from ..proxy.environment import HAS_SYSTEM_SETTINGS
@@ -22,14 +22,15 @@ from ..proxy.passage import (
     CONNECT_TCP,
     HANDSHAKE,
     NO_TIMEOUTS,
+    PROXY_TLS,
     RESOLVE,
+    SERVER_TLS,
     Passage,
     check_silence,
 )
-from ..proxy.routes import Route
+from ..proxy.routes import Route, make_hop
 from ..proxy.tls import make_context
 from ..proxy.url import Proxy, SSLLike, a
-from ..proxy.walk import Connect, Disconnect, Negotiate, Secure, walk
 from ..typing import LoggerLike
 from ..uri import WebSocketURI, parse_uri
 from .transports import create_connection, create_unix_connection, start_tls
@@ -44,6 +45,10 @@ REFUSAL_GRACE = 1.0
 
 # How many bytes are taken from a connection while nobody is there to use them.
 MAX_PENDING = 131072
+
+# How often the way is begun anew because a proxy closes connections that it wants authenticated,
+# or cannot reach one of the server's addresses.
+MAX_CONNECTIONS = 16
 
 P = t.TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -218,8 +223,10 @@ async def connect_through(
         **options,
     )
     try:
-        context = make_context(ssl) if ws_uri.secure else None
-        await tunnel.open(context, server_hostname or ws_uri.host)
+        await tunnel.open()
+        if ws_uri.secure:
+            context = make_context(ssl)
+            await tunnel.secure(SERVER_TLS, None, context, server_hostname or ws_uri.host)
         return tunnel.hand_over(factory)
     except BaseException:
         tunnel.abort()
@@ -265,26 +272,36 @@ class Tunnel:
     transport: asyncio.Transport | None = dataclasses.field(default=None, init=False)
     inbox: Inbox = dataclasses.field(init=False)
 
-    async def open(self, server_ssl: ssl_module.SSLContext | None, server_hostname: str) -> None:
-        """Go the whole way, so that `transport` leads to the target, in TLS with a context."""
-        for action in walk(
-            self.passage,
-            self.target,
-            user_agent_header=self.user_agent_header,
-            proxy_ssl=self.proxy_ssl,
-            proxy_server_hostname=self.proxy_server_hostname,
-            server_ssl=server_ssl,
-            server_hostname=server_hostname,
-        ):
-            match action:
-                case Connect(proxy, address):
-                    await self.connect(proxy, address)
-                case Secure():
-                    await self.secure(action)
-                case Negotiate(hop):
-                    await self.negotiate(hop)
-                case Disconnect():
-                    self.abort()
+    async def open(self) -> None:
+        """Go through all proxies, so that `transport` leads to the target."""
+        hops = self.passage.route.hops
+        targets = [*(Target(proxy.host, proxy.port) for proxy in hops[1:]), self.target]
+        negotiations = [
+            make_hop(proxy, target, self.user_agent_header)
+            for proxy, target in zip(hops, targets, strict=False)
+        ]
+        contexts = {
+            place: make_context(proxy.ssl or self.proxy_ssl)
+            for place, proxy in enumerate(hops)
+            if proxy.tls
+        }
+        for _ in range(MAX_CONNECTIONS):
+            await self.connect(hops[0] if hops else None)
+            for place, hop in enumerate(negotiations):
+                proxy = hop.proxy
+                if place in contexts:
+                    name = proxy.server_hostname or self.proxy_server_hostname or proxy.host
+                    await self.secure(PROXY_TLS, proxy, contexts[place], name)
+                await self.negotiate(hop)
+                if hop.response is not None:
+                    self.passage.responses[place] = hop.response
+                if hop.state is HopState.RECONNECT:
+                    break
+            else:
+                return
+            self.abort()
+        with self.passage.step(CONNECT, hop.proxy, hop.target, hop):
+            raise InvalidProxyMessage("the proxy closes one connection after the other")
 
     @asynccontextmanager
     async def step(self, name: str, proxy: Proxy | None, target: Target) -> AsyncIterator[None]:
@@ -293,8 +310,9 @@ class Tunnel:
             async with asyncio.timeout(self.passage.limit(name)):
                 yield
 
-    async def connect(self, proxy: Proxy | None, address: Target) -> None:
-        """Connect to the first proxy, or to the target."""
+    async def connect(self, proxy: Proxy | None) -> None:
+        """Connect to the first proxy, to the target if that is None."""
+        address = self.target if proxy is None else Target(proxy.host, proxy.port)
         if proxy is not None and proxy.unix_path is not None:
             async with self.step(CONNECT_TCP, proxy, address):
                 self.transport, self.inbox = await create_unix_connection(
@@ -329,12 +347,15 @@ class Tunnel:
             *address, family=family, type=socket.SOCK_STREAM, proto=self.proto, flags=self.flags
         )
 
-    async def secure(self, action: Secure) -> None:
-        """Begin TLS with whom the transport leads to."""
+    async def secure(
+        self, name: str, proxy: Proxy | None, context: ssl_module.SSLContext, hostname: str
+    ) -> None:
+        """Begin TLS with whom the transport leads to: a proxy, or the server if that is None."""
         assert self.transport is not None
+        target = self.target if proxy is None else Target(proxy.host, proxy.port)
         below = self.inbox
         inbox = Inbox()
-        async with self.step(action.step, action.proxy, action.target):
+        async with self.step(name, proxy, target):
             if below.lost or self.transport.is_closing():
                 raise below.exception or ConnectionResetError()
             check_silence(below.take())
@@ -342,8 +363,8 @@ class Tunnel:
                 self.loop,
                 self.transport,
                 inbox,
-                action.context,
-                server_hostname=action.hostname,
+                context,
+                server_hostname=hostname,
                 ssl_handshake_timeout=self.ssl_handshake_timeout,
                 ssl_shutdown_timeout=self.ssl_shutdown_timeout,
             )

@@ -18,7 +18,7 @@ from ..exceptions import (
     ProxyTLSError,
 )
 from ..uri import WebSocketURI, parse_uri
-from .addresses import normalize
+from .bypass import normalize
 from .credentials import AuthLike
 from .discovery import SystemSettings, discover
 from .hop import Target

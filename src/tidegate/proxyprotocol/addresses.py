@@ -13,7 +13,8 @@ except ImportError:  # uncompiled, without Cython
         compiled = False
 
 
-__all__ = ["canonical_ip", "end_of_ipv4", "ipv4_text", "ipv6_text", "read_ipv6"]
+# The others are functions of C in the compiled module.
+__all__ = ["canonical_ip"]
 
 # In the compiled module these are C integers and arrays: addresses.pxd.
 ZERO, NINE, DOT, COLON = b"09.:"

@@ -12,7 +12,14 @@ import tempfile
 import typing as t
 from pathlib import Path
 
-__all__ = ["PROGRAMS", "InstalledProxy", "Program", "ProxyNotStarted", "installed_programs"]
+__all__ = [
+    "PROGRAMS",
+    "InstalledProxy",
+    "Program",
+    "ProxyNotStarted",
+    "free_port",
+    "installed_programs",
+]
 
 # Daemons live in folders that are often not in the PATH of those who are not root.
 SYSTEM_FOLDERS = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/opt/homebrew/sbin")

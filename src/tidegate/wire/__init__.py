@@ -1,0 +1,1 @@
+"""Bytes to frames to messages and back, compiled: no sockets, no event loop, no HTTP."""

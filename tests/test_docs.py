@@ -1,0 +1,119 @@
+"""The documentation: its programs are those of the examples, its links lead somewhere."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from tidegate.cli import COMMANDS
+
+ROOT = Path(__file__).resolve().parent.parent
+
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CHANGELOG.md", "CONTRIBUTING.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+
+# What a complete run of the benchmark writes.
+MEASURED = [ROOT / "benchmarks" / "RESULTS.md"]
+
+# Those whose programs are pieces of the examples; in others they may be shorter than a program.
+FROM_EXAMPLES = ["README.md", "getting-started.md", "limits-and-security.md"]
+
+
+def page_id(path):
+    return str(path.relative_to(ROOT))
+
+
+def blocks(page, language):
+    """Give the text of the fenced blocks in a language."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", page.read_text("utf-8"), re.M | re.S)
+    return [textwrap.dedent(text) for _, text in found]
+
+
+def is_in_an_example(block):
+    lines = block.splitlines()
+    for example in sorted((ROOT / "examples").glob("*.py")):
+        theirs = example.read_text("utf-8").splitlines()
+        for start in range(len(theirs) - len(lines) + 1):
+            piece = "\n".join(theirs[start : start + len(lines)])
+            if textwrap.dedent(piece).splitlines() == lines:
+                return True
+    return False
+
+
+@pytest.mark.parametrize("name", FROM_EXAMPLES)
+def test_programs_are_examples(name):
+    [page] = [page for page in PAGES if page.name == name]
+    programs = blocks(page, "python")
+    assert programs
+    for program in programs:
+        assert is_in_an_example(program), f"in no example:\n{program}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+@pytest.mark.filterwarnings("ignore:.*older API:DeprecationWarning")
+def test_programs_are_valid(page):
+    for program in blocks(page, "python"):
+        # Pieces of coroutines are common.
+        tree = compile(
+            program, str(page), "exec", ast.PyCF_ONLY_AST | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+        )
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("tidegate"):
+                module = importlib.import_module(node.module)
+                for alias in node.names:
+                    if not hasattr(module, alias.name):
+                        importlib.import_module(f"{node.module}.{alias.name}")
+            elif isinstance(node, ast.Import):
+                for alias in node.names:
+                    if alias.name.startswith("tidegate"):
+                        importlib.import_module(alias.name)
+
+
+def anchors(page):
+    """Give what can be linked to in a page, as GitHub names it."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=page_id)
+def test_links(page):
+    text = re.sub(r"^( *)```.*?^\1```$", "", page.read_text("utf-8"), flags=re.M | re.S)
+    for link in re.findall(r"\]\(([^)\s]+)\s*\)", text):
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists() or target in MEASURED, link
+        if anchor:
+            assert anchor in anchors(target), link
+
+
+def test_every_page_is_in_the_index():
+    index = (ROOT / "docs" / "index.md").read_text("utf-8")
+    for page in sorted((ROOT / "docs").rglob("*.md")):
+        name = page.relative_to(ROOT / "docs").as_posix()
+        # The decisions are for those who work on tidegate.
+        if name != "index.md" and not name.startswith("decisions/"):
+            assert f"]({name})" in index, f"{name} isn't in docs/index.md"
+
+
+def test_commands_exist():
+    known = {command.name for command in COMMANDS}
+    for page in PAGES:
+        for word in re.findall(
+            r"^    (?:\$ )?tidegate ([a-z]+)\b(?!:)", page.read_text("utf-8"), re.M
+        ):
+            assert word in known, f"{page.name}: tidegate {word}"
+
+
+def test_every_command_is_documented():
+    text = (ROOT / "docs" / "command.md").read_text("utf-8")
+    for command in COMMANDS:
+        assert f"## tidegate {command.name}" in text
