@@ -9,6 +9,7 @@ import typing as t
 
 from .base import ProxyProtocol, ProxyProtocolIncompleteError, ProxyProtocolWantRead
 from .errors import ProxyProtocolChecksumError, ProxyProtocolSyntaxError
+from .forwarded import ForwardedPolicy
 from .header import Header
 from .parser import bytes_needed, parse, parse_datagram
 from .policy import ProxyPolicy
@@ -20,6 +21,7 @@ else:
     from . import build
 
 __all__ = [
+    "ForwardedPolicy",
     "Header",
     "ProxyPolicy",
     "ProxyProtocol",
