@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 
     from ..extensions.base import ClientExtensionFactory
     from ..proxy import Passage, ProxyLike
+    from ..proxyprotocol.header import Header
     from ..typing import LoggerLike, Origin, PathLike, Subprotocol
+    from .announcement import Create
 
 __all__ = ["ClientConnection", "ConnectionEvent", "connect", "unix_connect"]
 
@@ -190,6 +192,8 @@ class connect:
             fails rests for a while; a mapping from ``ws``, ``wss``, ``example.com``,
             ``example.com:8443``, ``*.example.com`` or ``*`` to proxies; or a function that gets the
             URI and gives any of these, or an awaitable of it.
+        send_proxy_header: a PROXY protocol header to send to the server, before TLS; True for one
+            of version 2 with the addresses of the socket.
         process_exception: when reconnecting, says whether a failure is worth another attempt: it
             returns None for yes, the exception (or another) to raise for no. The default tries
             again after network errors, time-outs and HTTP 500, 502, 503 and 504, but not after
@@ -248,6 +252,7 @@ class connect:
         additional_headers: HeadersLike | None = None,
         user_agent_header: str | None = USER_AGENT,
         proxy: ProxyLike = True,
+        send_proxy_header: bool | Header = False,
         process_exception: Callable[[Exception], Exception | None] = process_exception,
         # Timeouts
         open_timeout: float | None = 10,
@@ -294,6 +299,7 @@ class connect:
         self.additional_headers = additional_headers
         self.user_agent_header = user_agent_header
         self.proxy = proxy
+        self.send_proxy_header = send_proxy_header
         self.process_exception = process_exception
         self.open_timeout = open_timeout
         self.reconnect_delays = reconnect_delays
@@ -344,15 +350,23 @@ class connect:
         elif kwargs.get("ssl") is not None:
             raise ValueError("ssl argument is incompatible with a ws:// URI")
         connection: ClientConnection
+        connect_unix: Create = create_unix_connection
+        connect_tcp: Create = create_tcp_connection
+        if self.send_proxy_header:
+            # Imported here because most programs don't need it.
+            from .announcement import announce
+
+            connect_unix = announce(connect_unix, self.send_proxy_header)
+            connect_tcp = announce(connect_tcp, self.send_proxy_header)
         if kwargs.pop("unix", False):
-            _, connection = await create_unix_connection(loop, self.factory, **kwargs)
+            _, connection = await connect_unix(loop, self.factory, **kwargs)
         else:
             if kwargs.get("sock") is None:
                 if self.proxy is not None and (self.proxy is not True or may_have_proxy()):
                     return await self.open_on_route(loop, kwargs)
                 kwargs.setdefault("host", ws_uri.host)
                 kwargs.setdefault("port", ws_uri.port)
-            _, connection = await create_tcp_connection(loop, self.factory, **kwargs)
+            _, connection = await connect_tcp(loop, self.factory, **kwargs)
         return connection
 
     async def open_on_route(
@@ -372,6 +386,7 @@ class connect:
             options=self.proxy_options,
             user_agent_header=self.user_agent_header,
             logger=self.logger,
+            send_proxy_header=self.send_proxy_header,
             **kwargs,
         )
         connection.proxy = passage

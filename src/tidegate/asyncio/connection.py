@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ..http11 import Request, Response
+    from ..proxyprotocol.header import Header
+    from ..proxyprotocol.policy import Endpoints
     from ..typing import Data, DataLike, LoggerLike, Subprotocol
     from .listener import Listener
 
@@ -72,6 +74,7 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
     request: Request | None = None
     response: Response | None = None
     latency: float = 0.0
+    endpoints: Endpoints | None = None
     connection_exc: Exception | None = None
     send_in_progress: asyncio.Future[None] | None = None
     close_deadline: float | None = None
@@ -119,14 +122,32 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
     def local_address(self) -> Any:
         """Local address: ``(host, port)`` for IPv4, longer for IPv6, a path for Unix sockets.
 
-        None before the connection is established.
+        Behind a load balancer that is trusted, the address that the client connected to. None
+        before the connection is established.
         """
+        if self.endpoints is not None:
+            return self.endpoints.local_address
         return None if self.transport is None else self.transport.get_extra_info("sockname")
 
     @property
     def remote_address(self) -> Any:
-        """Remote address, in the form of `local_address`."""
+        """Remote address, in the form of `local_address`.
+
+        Behind a load balancer that is trusted, the client's.
+        """
+        if self.endpoints is not None:
+            return self.endpoints.remote_address
         return None if self.transport is None else self.transport.get_extra_info("peername")
+
+    @property
+    def peer_address(self) -> Any:
+        """Address at the other end of the socket, the load balancer's if there is one."""
+        return None if self.transport is None else self.transport.get_extra_info("peername")
+
+    @property
+    def proxy_header(self) -> Header | None:
+        """The PROXY protocol header that the connection began with, None if there was none."""
+        return None if self.endpoints is None else self.endpoints.header
 
     @property
     def state(self) -> State:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import hmac
 import http
@@ -31,7 +32,7 @@ from .broadcast import broadcast
 from .connection import Connection, check_limits
 from .limits import Limits
 from .listener import Listener, attach, is_listener_factory
-from .transports import create_server, create_unix_server
+from .transports import create_server, create_unix_server, start_tls
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from ..extensions.base import ServerExtensionFactory
+    from ..proxyprotocol.forwarded import ForwardedPolicy, ForwardedRequest
+    from ..proxyprotocol.gate import HeaderGate
+    from ..proxyprotocol.policy import Endpoints, ProxyPolicy
     from ..typing import LoggerLike, Origin, PathLike, StatusLike, Subprotocol
 
     ProcessRequest = Callable[
@@ -65,17 +69,24 @@ REFUSAL_TIMEOUT = 1.0
 CLOSING_DOWN = (503, "The server is shutting down.\n")
 
 
+# What is about TLS among the arguments of loop.create_server().
+TLS_ARGUMENTS = ("ssl", "ssl_handshake_timeout", "ssl_shutdown_timeout")
+
+
 class ServerConnection(Connection):
     """The server's end of a connection on asyncio. See `Connection`.
 
     Attributes:
         server: the server that accepted it.
         username: who it is, when `basic_auth` is used.
+        forwarded: what trusted proxies said about the request, when ``forwarded`` was given to
+            `serve` and the request has come.
 
     """
 
     protocol: ServerProtocol
     username: str
+    forwarded: ForwardedRequest | None = None
     handler: Callable[..., Awaitable[None]]
     handler_kwargs: Mapping[str, Any]
     _opening_task: asyncio.Task[None] | None = None
@@ -146,7 +157,23 @@ class ServerConnection(Connection):
         if self.request is None:
             assert isinstance(event, Request)
             self.request = event
+            assert self._opening is not None
+            if self._opening.forwarded is not None:
+                self._resolve_forwarded(self._opening.forwarded, event)
             self._process_request()
+
+    def _resolve_forwarded(self, policy: ForwardedPolicy, request: Request) -> None:
+        """Find out who sent the request to the proxies that it came through."""
+        # Imported here, like the gate below, because most programs don't need it.
+        from ..proxyprotocol.policy import Endpoints
+
+        self.forwarded = policy.resolve(self.remote_address, request.headers)
+        remote_address = self.forwarded.remote_address
+        self.endpoints = (
+            Endpoints(remote_address, self.local_address, self.peer_address)
+            if self.endpoints is None
+            else dataclasses.replace(self.endpoints, remote_address=remote_address)
+        )
 
     def _process_request(self) -> None:
         options, request = self._opening, self.request
@@ -294,12 +321,14 @@ class OpeningOptions:
         server_header: str | None,
         open_timeout: float | None,
         limits: Limits | None,
+        forwarded: ForwardedPolicy | None,
     ) -> None:
         self.process_request = process_request
         self.process_response = process_response
         self.server_header = server_header
         self.open_timeout = open_timeout
         self.limits = limits
+        self.forwarded = forwarded
 
     def admit(self, connection: ServerConnection) -> tuple[int, str] | None:
         """Say whether there is room for one more connection; if not, with which response."""
@@ -335,6 +364,7 @@ class Server:
         self.logger: LoggerLike = logging.getLogger("tidegate.server") if logger is None else logger
         self.limits: Limits | None = None
         self.server: asyncio.Server | None = None
+        self.gate: HeaderGate | None = None
         # All connections, from the accepted socket to the lost one.
         self.all_connections: set[ServerConnection] = set()
         self.handler_tasks: set[asyncio.Task[None]] = set()
@@ -403,6 +433,9 @@ class Server:
         self.closing = True
         assert self.server is not None
         self.server.close()
+        if self.gate is not None:
+            self.gate.close()
+            await self.gate.wait_closed()
         # What was accepted just before gets its turn, and the same answer as the others.
         await asyncio.sleep(0)
         for connection in list(self.all_connections):
@@ -525,6 +558,10 @@ def serve(
     max_queue: int | tuple[int | None, int | None] | None = 16,
     write_limit: int | tuple[int, int | None] = 2**15,
     limits: Limits | None = None,
+    # Proxies in front of the server
+    proxy_protocol: ProxyPolicy | None = None,
+    inside_tls: bool = False,
+    forwarded: ForwardedPolicy | None = None,
     # Logging
     logger: LoggerLike | None = None,
     # Escape hatches
@@ -573,6 +610,12 @@ def serve(
         write_limit: size of the write buffer in bytes from which on ``send`` waits, ``high`` or
             ``(high, low)``.
         limits: how many connections there may be, and how many may be opened per second.
+        proxy_protocol: from whom the connections begin with a PROXY protocol header; then the
+            addresses of a connection are those in the header, and so are those that ``limits``
+            counts.
+        inside_tls: whether that header is the first thing inside TLS, instead of being before it.
+        forwarded: from whom ``Forwarded`` and ``X-Forwarded-For`` headers are believed; then the
+            remote address of a connection, from the request on, is the one that they say.
         logger: where to log; the default is ``tidegate.server``.
         create_connection: subclass of `ServerConnection` to use.
         **kwargs: given to `asyncio.loop.create_server`: ``ssl``, ``sock``, ``reuse_port``,
@@ -602,9 +645,14 @@ def serve(
     if kwargs.get("ssl") is not None and open_timeout is not None:
         # A client that never begins TLS is one that doesn't do the opening handshake.
         kwargs.setdefault("ssl_handshake_timeout", open_timeout)
-    options = OpeningOptions(process_request, process_response, server_header, open_timeout, limits)
+    tls_later: dict[str, Any] = {}
+    if proxy_protocol is not None and not inside_tls and kwargs.get("ssl") is not None:
+        tls_later = {name: kwargs.pop(name) for name in TLS_ARGUMENTS if name in kwargs}
+    options = OpeningOptions(
+        process_request, process_response, server_header, open_timeout, limits, forwarded
+    )
 
-    def factory() -> ServerConnection:
+    def factory(endpoints: Endpoints | None = None) -> ServerConnection:
         protocol = ServerProtocol(
             origins=origins,
             extensions=extensions,
@@ -621,6 +669,8 @@ def serve(
             max_queue=max_queue,
             write_limit=write_limit,
         )
+        if endpoints is not None:
+            connection.endpoints = endpoints
         if select_subprotocol is not None:
             select = select_subprotocol
 
@@ -639,7 +689,15 @@ def serve(
         listen = functools.partial(create_server, host=host, port=port, **kwargs)
 
     async def start() -> asyncio.Server:
-        return cast("asyncio.Server", await listen(asyncio.get_running_loop(), factory))
+        loop = asyncio.get_running_loop()
+        if proxy_protocol is None:
+            return cast("asyncio.Server", await listen(loop, factory))
+        from ..proxyprotocol.gate import HeaderGate
+
+        server.gate = HeaderGate(
+            proxy_protocol, factory, start_tls=functools.partial(start_tls, loop), **tls_later
+        )
+        return cast("asyncio.Server", await listen(loop, server.gate, tls_later=bool(tls_later)))
 
     server = Server(start, handler, logger)
     server.limits = limits

@@ -70,10 +70,18 @@ async def create_unix_connection(
 
 
 async def create_server(
-    loop: asyncio.AbstractEventLoop, factory: Factory, **kwargs: Any
+    loop: asyncio.AbstractEventLoop, factory: Factory, *, tls_later: bool = False, **kwargs: Any
 ) -> asyncio.Server:
-    """Listen; see `asyncio.loop.create_server`."""
-    if polls(loop, kwargs):
+    """Listen; see `asyncio.loop.create_server`.
+
+    Args:
+        loop: the event loop.
+        factory: makes the protocol of a connection.
+        tls_later: whether `start_tls` is called for the connections.
+        **kwargs: arguments of `asyncio.loop.create_server`.
+
+    """
+    if not tls_later and polls(loop, kwargs):
         return cast("asyncio.Server", await listen_tcp(loop, factory, **without_tls(kwargs)))
     if fits(loop):
         return await aiofastnet.create_server(loop, factory, **kwargs)
@@ -81,10 +89,10 @@ async def create_server(
 
 
 async def create_unix_server(
-    loop: asyncio.AbstractEventLoop, factory: Factory, **kwargs: Any
+    loop: asyncio.AbstractEventLoop, factory: Factory, *, tls_later: bool = False, **kwargs: Any
 ) -> asyncio.Server:
-    """Listen on a Unix socket; see `asyncio.loop.create_unix_server`."""
-    if polls(loop, kwargs):
+    """Listen on a Unix socket; see `asyncio.loop.create_unix_server` and `create_server`."""
+    if not tls_later and polls(loop, kwargs):
         return cast("asyncio.Server", await listen_unix(loop, factory, **without_tls(kwargs)))
     if fits(loop):
         return await aiofastnet.create_unix_server(loop, factory, **kwargs)
@@ -102,7 +110,7 @@ def without_tls(kwargs: dict[str, Any]) -> dict[str, Any]:
 async def start_tls(
     loop: asyncio.AbstractEventLoop, transport: Any, protocol: Any, context: Any, **kwargs: Any
 ) -> Any:
-    """Begin TLS on a transport of `create_connection`; see `asyncio.loop.start_tls`."""
+    """Begin TLS on a transport that isn't the poller's; see `asyncio.loop.start_tls`."""
     if fits(loop):
         return await aiofastnet.start_tls(loop, transport, protocol, context, **kwargs)
     return await loop.start_tls(transport, protocol, context, **kwargs)

@@ -35,6 +35,10 @@ from ..typing import LoggerLike
 from ..uri import WebSocketURI, parse_uri
 from .transports import create_connection, create_unix_connection, start_tls
 
+if t.TYPE_CHECKING:
+    from ..proxyprotocol.header import Header
+    from .announcement import Create
+
 __all__ = ["connect_on_route", "connect_through", "find_route", "opening_handshake"]
 
 # RFC 8305 section 8
@@ -102,6 +106,7 @@ async def connect_on_route(
     options: Mapping[str, t.Any],
     user_agent_header: str | None,
     logger: LoggerLike,
+    send_proxy_header: bool | Header = False,
     **kwargs: t.Any,
 ) -> tuple[asyncio.Transport, P, Passage | None]:
     """Connect to a server on a route, or on the first of its alternatives that works.
@@ -113,6 +118,8 @@ async def connect_on_route(
         options: those of its arguments whose names begin with ``proxy_``.
         user_agent_header: as in `Tunnel`.
         logger: is told which way is taken, and which wasn't passable.
+        send_proxy_header: a PROXY protocol header to begin with; True for one with the addresses
+            of the socket.
         **kwargs: as in ``loop.create_connection()``.
 
     Returns:
@@ -140,7 +147,13 @@ async def connect_on_route(
         try:
             if way.proxy is None:
                 async with asyncio.timeout(share if place + 1 < len(routes) else None):
-                    transport, protocol = await create_connection(
+                    connect: Create = create_connection
+                    if send_proxy_header:
+                        # Imported here because most programs don't need it.
+                        from .announcement import announce
+
+                        connect = announce(connect, send_proxy_header)
+                    transport, protocol = await connect(
                         loop, factory, **kwargs_for_direct(kwargs, ws_uri)
                     )
                 return transport, protocol, None
@@ -151,6 +164,7 @@ async def connect_on_route(
                 ws_uri,
                 passage,
                 user_agent_header=user_agent_header,
+                send_proxy_header=send_proxy_header,
                 **through,
                 **kwargs,
             )
@@ -190,6 +204,7 @@ async def connect_through(
     port: int | None = None,
     ssl: ssl_module.SSLContext | bool | None = None,
     server_hostname: str | None = None,
+    send_proxy_header: bool | Header = False,
     **options: t.Any,
 ) -> tuple[asyncio.Transport, P]:
     """Connect to a WebSocket server through the proxies of a route.
@@ -207,6 +222,7 @@ async def connect_through(
         port: the same for the port.
         ssl: the context for TLS with the server, by default a new one.
         server_hostname: the name in the server's certificate, by default the host in the URI.
+        send_proxy_header: as in `connect_on_route`.
         **options: those of `Tunnel`.
 
     Returns:
@@ -224,6 +240,10 @@ async def connect_through(
     )
     try:
         await tunnel.open()
+        if send_proxy_header and tunnel.transport is not None:
+            from .announcement import header_bytes
+
+            tunnel.transport.write(header_bytes(send_proxy_header, tunnel.transport))
         if ws_uri.secure:
             context = make_context(ssl)
             await tunnel.secure(SERVER_TLS, None, context, server_hostname or ws_uri.host)

@@ -1,6 +1,6 @@
 """Who the client is, from what HTTP proxies add to its request.
 
-``Forwarded`` is RFC 7239; ``X-Forwarded-For``, ``-Proto`` and ``-Host`` are what was there before it.
+``Forwarded`` is RFC 7239; ``X-Forwarded-For``, ``-Proto`` and ``-Host`` were there before it.
 """
 
 from __future__ import annotations

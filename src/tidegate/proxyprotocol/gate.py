@@ -90,6 +90,11 @@ class HeaderGate:
         for task in self.handshakes:
             task.cancel()
 
+    async def wait_closed(self) -> None:
+        """Wait until TLS has begun, or failed to begin, on connections whose header was taken."""
+        while self.handshakes:
+            await asyncio.wait(self.handshakes)
+
 
 class HeaderProtocol(asyncio.BufferedProtocol):
     """Waits for the header of one connection, then makes way for the server's own protocol."""
@@ -99,6 +104,8 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         self.data = b""
         self.buffer = bytearray()
         self.timer: asyncio.TimerHandle | None = None
+        # Whether TLS is about to begin.
+        self.securing = False
         # The protocol that came after this one.
         self.successor: asyncio.BaseProtocol | None = None
 
@@ -151,7 +158,7 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         if isinstance(self.successor, asyncio.BufferedProtocol):
             return self.successor.get_buffer(sizehint)
         policy = self.gate.policy
-        if self.successor is not None:
+        if self.successor is not None or self.securing:
             needed = READ_SIZE
         else:
             needed = bytes_needed(self.data, versions=policy.versions, max_size=policy.max_size)
@@ -172,6 +179,8 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         if self.transport.is_closing():
             return
         self.data += self.buffer[:nbytes]
+        if self.securing:
+            return
         policy = self.gate.policy
         try:
             parsed = parse(self.data, versions=policy.versions, max_size=policy.max_size)
@@ -235,12 +244,18 @@ class HeaderProtocol(asyncio.BufferedProtocol):
             return
         # Nothing more is read until TLS is there to read it.
         self.transport.pause_reading()
+        self.data = rest
+        self.securing = True
         task = self.gate.loop.create_task(self.begin_tls(self.gate.ssl, endpoints))
         self.gate.handshakes.add(task)
         task.add_done_callback(self.gate.handshakes.discard)
 
     async def begin_tls(self, context: SSLContext, endpoints: Endpoints) -> None:
         early = EarlyProtocol()
+        if self.data:
+            # uvloop begins to read after connection_made(), although it was told not to. When
+            # start_tls() has introduced TLS to the transport, TLS gets what was read.
+            self.gate.loop.call_soon(self.gate.loop.call_soon, self.feed_tls)
         try:
             transport = await self.gate.start_tls(
                 self.transport, early, context, **self.gate.tls_options
@@ -258,6 +273,9 @@ class HeaderProtocol(asyncio.BufferedProtocol):
             early.hand_over(transport, protocol)
         except Exception as exc:
             self.failed(transport, exc)
+
+    def feed_tls(self) -> None:
+        feed(self.transport, self.transport.get_protocol(), self.data)
 
 
 class EarlyProtocol(asyncio.Protocol):
@@ -293,11 +311,13 @@ def feed(transport: asyncio.Transport, protocol: asyncio.BaseProtocol, data: byt
     # The peer may have closed the connection, but the protocol may do so, too.
     closing = transport.is_closing()
     while data and (closing or not transport.is_closing()):
-        if isinstance(protocol, asyncio.BufferedProtocol):
-            buffer = memoryview(protocol.get_buffer(len(data)))
+        # By its methods: that of uvloop's TLS isn't an instance of BufferedProtocol.
+        if hasattr(protocol, "get_buffer"):
+            buffered = t.cast(asyncio.BufferedProtocol, protocol)
+            buffer = memoryview(buffered.get_buffer(len(data)))
             size = min(len(buffer), len(data))
             buffer[:size] = data[:size]
-            protocol.buffer_updated(size)
+            buffered.buffer_updated(size)
             data = data[size:]
         else:
             t.cast(asyncio.Protocol, protocol).data_received(data)

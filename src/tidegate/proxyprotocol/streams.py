@@ -126,6 +126,7 @@ class ProxyServer(asyncio.AbstractServer):
 
     async def wait_closed(self) -> None:
         """Wait as :meth:`asyncio.Server.wait_closed` does."""
+        await self.gate.wait_closed()
         await self.server.wait_closed()
 
     def get_loop(self) -> asyncio.AbstractEventLoop:

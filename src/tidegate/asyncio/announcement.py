@@ -1,0 +1,72 @@
+"""Connections that begin with a PROXY protocol header."""
+
+from __future__ import annotations
+
+import asyncio
+import typing as t
+from collections.abc import Awaitable, Callable
+
+from ..proxy.tls import make_context
+from ..proxyprotocol.builder import build
+from ..proxyprotocol.gate import EarlyProtocol
+from ..proxyprotocol.header import Header
+from .transports import start_tls
+
+__all__ = ["Create", "announce", "header_bytes"]
+
+Create = Callable[..., Awaitable[tuple[t.Any, t.Any]]]
+
+
+def announce(create: Create, header: bool | Header) -> Create:
+    """Give what connects like ``create``, and sends a header before everything else, TLS included.
+
+    Args:
+        create: `create_connection` or `create_unix_connection` of `transports`.
+        header: the header, or True for one with the addresses of the socket.
+
+    """
+
+    async def create_announced(
+        loop: asyncio.AbstractEventLoop,
+        factory: Callable[[], asyncio.BaseProtocol],
+        *,
+        ssl: t.Any = None,
+        server_hostname: str | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+        **kwargs: t.Any,
+    ) -> tuple[t.Any, t.Any]:
+        transport, early = await create(loop, EarlyProtocol, **kwargs)
+        try:
+            transport.write(header_bytes(header, transport))
+            if ssl is not None:
+                early = EarlyProtocol()
+                transport = await start_tls(
+                    loop,
+                    transport,
+                    early,
+                    make_context(None if ssl is True else ssl),
+                    server_hostname=server_hostname,
+                    ssl_handshake_timeout=ssl_handshake_timeout,
+                    ssl_shutdown_timeout=ssl_shutdown_timeout,
+                )
+            protocol = factory()
+            early.hand_over(transport, protocol)
+        except BaseException:
+            transport.abort()
+            raise
+        return transport, protocol
+
+    return create_announced
+
+
+def header_bytes(header: bool | Header, transport: asyncio.BaseTransport) -> bytes:
+    """Give the bytes of a header, of one with the addresses of the transport if it is True."""
+    if isinstance(header, Header):
+        return build(header)
+    source = transport.get_extra_info("sockname")
+    destination = transport.get_extra_info("peername")
+    if not isinstance(source, tuple) or not isinstance(destination, tuple):
+        # Not all receivers take the paths of Unix sockets.
+        return build(Header(command="LOCAL"))
+    return build(Header(source=source, destination=destination))

@@ -1,0 +1,344 @@
+"""WebSocket servers behind load balancers, and clients that pretend to be one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+
+import pytest
+
+from tidegate.asyncio.client import connect, unix_connect
+from tidegate.asyncio.server import Limits, serve, unix_serve
+from tidegate.exceptions import InvalidMessage, InvalidStatus
+from tidegate.proxyprotocol import ForwardedPolicy, Header, ProxyPolicy, build, start_server
+
+HEADER = Header(source=("203.0.113.7", 56324), destination=("198.51.100.9", 443), tlvs=[(5, b"id")])
+SOURCE, DESTINATION = HEADER.source, HEADER.destination
+TRUSTED = ["127.0.0.1", "::1", "unix"]
+# Closing the connection at once may reset it.
+REFUSED = (InvalidMessage, ConnectionError)
+
+
+async def handler(websocket):
+    async for message in websocket:
+        await websocket.send(message)
+
+
+@contextlib.asynccontextmanager
+async def server_of(policy=None, *, handler=handler, **kwargs):
+    policy = policy or ProxyPolicy(trusted=TRUSTED)
+    async with serve(handler, "127.0.0.1", 0, proxy_protocol=policy, **kwargs) as server:
+        yield server
+
+
+def uri_of(server, scheme="ws"):
+    port = server.sockets[0].getsockname()[1]
+    return f"{scheme}://localhost:{port}/"
+
+
+def connect_to(server, *, ssl=None, **kwargs):
+    host, port = server.sockets[0].getsockname()[:2]
+    uri = uri_of(server, "ws" if ssl is None else "wss")
+    return connect(uri, host=host, port=port, ssl=ssl, proxy=None, **kwargs)
+
+
+@pytest.fixture(params=["plain", "tls", "inside_tls"])
+def kinds(request, certificates):
+    """Arguments for the server and for the client."""
+    server_context, client_context = certificates
+    if request.param == "plain":
+        return {}, {}
+    inside = {"inside_tls": True} if request.param == "inside_tls" else {}
+    return {"ssl": server_context} | inside, {"ssl": client_context}
+
+
+@contextlib.asynccontextmanager
+async def connect_with(server, header, kinds, **kwargs):
+    """A WebSocket whose connection begins with these bytes, before TLS or inside it."""
+    _, client_kwargs = kinds
+    if not kinds[0].get("inside_tls"):
+        async with connect_to(server, send_proxy_header=header, **client_kwargs, **kwargs) as ws:
+            yield ws
+        return
+    # TLS first: a relay takes it from the client's side and adds the header.
+    address = server.sockets[0].getsockname()
+
+    async def relay(reader, writer):
+        onward_reader, onward_writer = await asyncio.open_connection(
+            *address, ssl=client_kwargs["ssl"], server_hostname="localhost"
+        )
+        onward_writer.write(build(header))
+
+        async def copy(source, sink):
+            with contextlib.suppress(OSError):
+                while data := await source.read(65536):
+                    sink.write(data)
+                    await sink.drain()
+            sink.close()
+
+        await asyncio.gather(copy(reader, onward_writer), copy(onward_reader, writer))
+
+    async with await start_server(relay, "127.0.0.1", 0, policy=ProxyPolicy(trusted=[])) as front:
+        async with connect_to(front, **kwargs) as websocket:
+            yield websocket
+        while front.tasks:
+            await asyncio.wait(front.tasks)
+
+
+@pytest.mark.parametrize("version", [1, 2])
+async def test_addresses(kinds, version):
+    seen = []
+
+    def process_request(websocket, request):
+        seen.append((websocket.remote_address, websocket.local_address))
+
+    async def handler(websocket):
+        seen.append((websocket.remote_address, websocket.local_address))
+        seen.append((websocket.peer_address, websocket.proxy_header))
+        async for message in websocket:
+            await websocket.send(message)
+
+    header = Header(version, source=SOURCE, destination=DESTINATION)
+    async with (
+        server_of(handler=handler, process_request=process_request, **kinds[0]) as server,
+        connect_with(server, header, kinds) as websocket,
+    ):
+        await websocket.send("hello")
+        assert await websocket.recv() == "hello"
+        large = b"x" * 300_000
+        await websocket.send(large)
+        assert await websocket.recv() == large
+    assert seen[0] == seen[1] == (("203.0.113.7", 56324), ("198.51.100.9", 443))
+    peer, received = seen[2]
+    assert received == header
+    assert peer[0] == "127.0.0.1"
+
+
+async def test_own_addresses(kinds):
+    """``send_proxy_header=True``: those of the socket."""
+    if kinds[0].get("inside_tls"):
+        pytest.skip("the client sends its header before TLS")
+    async with (
+        server_of(**kinds[0]) as server,
+        connect_with(server, True, kinds) as websocket,
+    ):
+        (connection,) = server.connections
+        assert connection.remote_address == websocket.local_address == connection.peer_address
+        assert connection.local_address == websocket.remote_address
+        assert connection.proxy_header.version == 2
+
+
+@pytest.mark.parametrize("header", [Header(command="LOCAL"), Header(1), Header()])
+async def test_nobody_in_particular(kinds, header):
+    async with server_of(**kinds[0]) as server, connect_with(server, header, kinds):
+        (connection,) = server.connections
+        assert connection.proxy_header == header
+        assert connection.remote_address == connection.peer_address
+        assert connection.local_address == server.sockets[0].getsockname()
+
+
+async def test_untrusted_peers_are_served(kinds):
+    policy = ProxyPolicy(trusted=["10.0.0.0/8"])
+    async with (
+        server_of(policy, **kinds[0]) as server,
+        connect_to(server, **kinds[1]) as websocket,
+    ):
+        await websocket.send("hello")
+        assert await websocket.recv() == "hello"
+        (connection,) = server.connections
+        assert connection.proxy_header is None
+        assert connection.remote_address == websocket.local_address
+        assert policy.counters.plain == 1
+
+
+async def test_spoofing():
+    """A header from somebody else is no request."""
+    policy = ProxyPolicy(trusted=["10.0.0.0/8"])
+    async with server_of(policy) as server:
+        with pytest.raises(InvalidMessage):
+            async with connect_to(server, send_proxy_header=HEADER):
+                pass
+        policy = ProxyPolicy(trusted=["10.0.0.0/8"], untrusted="reject")
+    async with server_of(policy) as server:
+        with pytest.raises(REFUSED):
+            async with connect_to(server):
+                pass
+        assert policy.counters.rejected == 1
+        assert not server.all_connections
+
+
+async def test_missing_header(kinds):
+    """What it would mean if it was optional: everybody could say who they are."""
+    policy = ProxyPolicy(trusted=TRUSTED)
+    async with server_of(policy, **kinds[0]) as server:
+        with pytest.raises(REFUSED):
+            async with connect_to(server, **kinds[1]):
+                pass
+        assert not server.all_connections
+        assert policy.counters.malformed == 1
+
+
+async def test_without_proxy_protocol():
+    async with serve(handler, "127.0.0.1", 0) as server, connect_to(server) as websocket:
+        (connection,) = server.connections
+        assert connection.proxy_header is None
+        assert connection.peer_address == connection.remote_address == websocket.local_address
+        assert websocket.peer_address == websocket.remote_address
+
+
+async def test_unix(tmp_path):
+    path = tmp_path / "sock"
+    policy = ProxyPolicy(trusted=["unix"])
+    async with unix_serve(handler, path, proxy_protocol=policy) as server:
+        async with unix_connect(path, send_proxy_header=HEADER):
+            (connection,) = server.connections
+            assert connection.remote_address == ("203.0.113.7", 56324)
+        # Paths are nothing that all receivers take.
+        async with unix_connect(path, send_proxy_header=True):
+            (connection,) = server.connections
+            assert connection.proxy_header.command == "LOCAL"
+
+
+async def test_socket_given_to_client():
+    async with server_of() as server:
+        sock = socket.create_connection(server.sockets[0].getsockname())
+        async with connect(uri_of(server), sock=sock, send_proxy_header=HEADER):
+            (connection,) = server.connections
+            assert connection.remote_address == ("203.0.113.7", 56324)
+
+
+async def test_limits_count_clients():
+    """Behind a load balancer, they all come from its address."""
+    limits = Limits(connections_per_address=1)
+    async with server_of(limits=limits) as server:
+        other = HEADER.replace(source=("203.0.113.8", 1))
+        for _ in range(2):
+            async with (
+                connect_to(server, send_proxy_header=HEADER),
+                connect_to(server, send_proxy_header=other),
+            ):
+                with pytest.raises(InvalidStatus, match="429"):
+                    async with connect_to(server, send_proxy_header=HEADER):
+                        pass
+            while server.all_connections:
+                await asyncio.sleep(0.001)
+
+
+async def test_health_checks_are_quiet(kinds, caplog):
+    caplog.set_level(logging.DEBUG)
+    policy = ProxyPolicy(trusted=TRUSTED)
+    async with server_of(policy, **kinds[0]) as server:
+        address = server.sockets[0].getsockname()
+        # Those that only look whether somebody listens, and those that say so.
+        with socket.create_connection(address):
+            pass
+        if not kinds[0].get("inside_tls"):
+            with socket.create_connection(address) as sock:
+                sock.sendall(build(Header(command="LOCAL")))
+            while policy.counters.local < 1:
+                await asyncio.sleep(0.001)
+        if not kinds[0]:
+            while policy.counters.empty < 1:
+                await asyncio.sleep(0.001)
+        await asyncio.sleep(0.02)
+    loud = [r for r in caplog.records if r.levelno > logging.INFO or r.exc_info]
+    assert loud == []
+
+
+async def test_closing_the_server(kinds):
+    """It doesn't wait for headers, nor for TLS after them."""
+    if kinds[0].get("inside_tls"):
+        pytest.skip("whoever doesn't begin TLS hasn't got as far as the header")
+    policy = ProxyPolicy(trusted=TRUSTED, timeout=None)
+    async with server_of(policy, open_timeout=None, **kinds[0]) as server:
+        address = server.sockets[0].getsockname()
+        readers = []
+        for data in (b"", b"PROXY", *([build(HEADER)] if kinds[0] else [])):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(data)
+            readers.append((reader, writer))
+        await asyncio.sleep(0.02)
+        server.close()
+        await server.wait_closed()
+        for reader, writer in readers:
+            with contextlib.suppress(ConnectionResetError):
+                await reader.read()
+            writer.close()
+            with contextlib.suppress(ConnectionResetError):
+                await writer.wait_closed()
+
+
+# Forwarded
+
+
+def connect_through(server, **headers):
+    return connect_to(
+        server,
+        additional_headers=[(name.replace("_", "-"), value) for name, value in headers.items()],
+    )
+
+
+async def test_forwarded():
+    seen = []
+
+    def process_request(websocket, request):
+        seen.append(websocket.remote_address)
+
+    policy = ForwardedPolicy(trusted=["127.0.0.1"])
+    async with serve(
+        handler, "127.0.0.1", 0, forwarded=policy, process_request=process_request
+    ) as server:
+        async with connect_through(
+            server, Forwarded='for="[2001:db8::1]:4711";proto=https;host=example.com'
+        ) as websocket:
+            (connection,) = server.connections
+            assert connection.remote_address == ("2001:db8::1", 4711, 0, 0)
+            assert connection.peer_address == websocket.local_address
+            assert connection.local_address == websocket.remote_address
+            assert connection.forwarded.proto == "https"
+            assert connection.forwarded.host == "example.com"
+            assert connection.proxy_header is None
+        async with connect_through(server, X_Forwarded_For="1.2.3.4, 192.0.2.1"):
+            (connection,) = server.connections
+            assert connection.remote_address == ("192.0.2.1", 0)
+        async with connect_to(server) as websocket:
+            (connection,) = server.connections
+            assert connection.remote_address == websocket.local_address
+    assert seen[:2] == [("2001:db8::1", 4711, 0, 0), ("192.0.2.1", 0)]
+
+
+async def test_forwarded_from_others():
+    policy = ForwardedPolicy(trusted=["10.0.0.1"])
+    async with (
+        serve(handler, "127.0.0.1", 0, forwarded=policy) as server,
+        connect_through(server, X_Forwarded_For="192.0.2.1") as websocket,
+    ):
+        (connection,) = server.connections
+        assert connection.remote_address == websocket.local_address
+
+
+async def test_both_kinds_of_proxies():
+    """A load balancer for TCP in front of an HTTP proxy: the former tells who the latter is."""
+    forwarded = ForwardedPolicy(trusted=["203.0.113.0/24"])
+    async with server_of(forwarded=forwarded, limits=Limits(connections=1)) as server:
+        for _ in range(2):
+            async with connect_to(
+                server,
+                send_proxy_header=HEADER,
+                additional_headers={"X-Forwarded-For": "192.0.2.1"},
+            ):
+                (connection,) = server.connections
+                assert connection.remote_address == ("192.0.2.1", 0)
+                assert connection.local_address == ("198.51.100.9", 443)
+                assert connection.proxy_header == HEADER
+            while server.all_connections:
+                await asyncio.sleep(0.001)
+        async with connect_to(
+            server,
+            send_proxy_header=HEADER.replace(source=("192.0.2.9", 1)),
+            additional_headers={"X-Forwarded-For": "192.0.2.1"},
+        ):
+            (connection,) = server.connections
+            assert connection.remote_address == ("192.0.2.9", 1)
