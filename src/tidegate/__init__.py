@@ -230,4 +230,24 @@ _lazy_import(
         "StatusLike": ".typing",
         "Subprotocol": ".typing",
     },
+    # The older API's. Programs for it find connect, serve and broadcast in tidegate.client and
+    # tidegate.server, or run with tidegate run --api 13.
+    deprecated_aliases={
+        "BasicAuthWebSocketServerProtocol": (".legacy.auth", "use tidegate.basic_auth"),
+        "basic_auth_protocol_factory": (".legacy.auth", "use tidegate.basic_auth"),
+        "WebSocketClientProtocol": (".legacy.client", "use tidegate.ClientConnection"),
+        "AbortHandshake": (".legacy.exceptions", "return a Response from process_request"),
+        "InvalidStatusCode": (".legacy.exceptions", "use tidegate.InvalidStatus"),
+        "RedirectHandshake": (".legacy.exceptions", "use tidegate.InvalidStatus"),
+        "WebSocketProtocolError": (".legacy.exceptions", "use tidegate.ProtocolError"),
+        "WebSocketCommonProtocol": (
+            ".legacy.protocol",
+            "use tidegate.ClientConnection or tidegate.ServerConnection",
+        ),
+        "WebSocketServer": (".legacy.server", "use tidegate.Server"),
+        "WebSocketServerProtocol": (".legacy.server", "use tidegate.ServerConnection"),
+        "ExtensionHeader": (".typing", "use tidegate.typing.ExtensionHeader"),
+        "WebSocketURI": (".uri", "use tidegate.uri.WebSocketURI"),
+        "parse_uri": (".uri", "use tidegate.uri.parse_uri"),
+    },
 )

@@ -27,6 +27,7 @@ from .headers import (
     parse_upgrade,
 )
 from .http11 import Request, Response, read_response
+from .imports import lazy_import
 from .protocol import CLIENT, CONNECTING, OPEN, Protocol, State
 from .streams import StreamReader
 from .utils import accept_key, generate_key
@@ -316,3 +317,16 @@ def is_certificate_error(exc: BaseException) -> bool:
     """Say whether a TLS handshake failed because a certificate isn't trusted."""
     names = ("SSLCertVerificationError", "CertificateError")
     return any(kind.__name__ in names for kind in type(exc).__mro__)
+
+
+# What this module had before it was for connections without I/O.
+lazy_import(
+    globals(),
+    deprecated_aliases={
+        "ClientConnection": (".client:ClientProtocol", "use tidegate.ClientProtocol"),
+        "Connect": (".legacy.client", "use tidegate.connect"),
+        "WebSocketClientProtocol": (".legacy.client", "use tidegate.ClientConnection"),
+        "connect": (".legacy.client", "use tidegate.connect"),
+        "unix_connect": (".legacy.client", "use tidegate.unix_connect"),
+    },
+)

@@ -53,6 +53,7 @@ import ssl
 import typing as t
 import warnings
 
+from .imports import lazy_import
 from .printable import printable, without_password
 
 if t.TYPE_CHECKING:
@@ -111,15 +112,44 @@ class WebSocketException(Exception):
 class ConnectionClosed(WebSocketException):
     """The connection is closed, so nothing more can be sent or received.
 
+    Programs of the older API make it of code and reason: ``ConnectionClosed(code, reason)``
+    (deprecated).
+
     Attributes:
         rcvd: the Close frame that was received, None if there was none.
         sent: the Close frame that was sent, None if there was none.
         rcvd_then_sent: if both were, whether the one received came first, else None.
     """
 
+    @t.overload
     def __init__(
         self, rcvd: Close | None, sent: Close | None, rcvd_then_sent: bool | None = None
+    ) -> None: ...
+    @t.overload
+    def __init__(self, code: int, reason: str) -> None: ...
+    def __init__(  # type: ignore[misc]
+        self,
+        rcvd: Close | int | None = None,
+        sent: Close | str | None = None,
+        rcvd_then_sent: bool | None = None,
+        *,
+        code: int | None = None,
+        reason: str = "",
     ) -> None:
+        if isinstance(rcvd, int):
+            code, reason = rcvd, sent if isinstance(sent, str) else ""
+        if code is not None:
+            from .frames import Close, CloseCode
+
+            warnings.warn(
+                "ConnectionClosed(code, reason) is deprecated: use"
+                " ConnectionClosed(Close(code, reason), None)",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            rcvd = None if code == CloseCode.ABNORMAL_CLOSURE else Close(code, reason)
+            sent = rcvd_then_sent = None
+        rcvd, sent = t.cast("Close | None", rcvd), t.cast("Close | None", sent)
         super().__init__(rcvd, sent, rcvd_then_sent)
         self.rcvd = rcvd
         self.sent = sent
@@ -607,3 +637,14 @@ class InvalidState(WebSocketException, AssertionError):
 
 class ConcurrencyError(WebSocketException, RuntimeError):
     """Two tasks or threads receive, or send a fragmented message, at the same time."""
+
+
+lazy_import(
+    globals(),
+    deprecated_aliases={
+        "AbortHandshake": (".legacy.exceptions", "return a Response from process_request"),
+        "InvalidStatusCode": (".legacy.exceptions", "use tidegate.InvalidStatus"),
+        "RedirectHandshake": (".legacy.exceptions", "use tidegate.InvalidStatus"),
+        "WebSocketProtocolError": (".legacy.exceptions", "use tidegate.ProtocolError"),
+    },
+)

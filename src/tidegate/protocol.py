@@ -16,6 +16,7 @@ from .exceptions import (
 )
 from .frames import OK_CLOSE_CODES, Close, CloseCode, Frame, Opcode
 from .http11 import Request, Response
+from .imports import lazy_import
 from .printable import printable
 from .streams import StreamReader
 from .wire.reader import FrameReader
@@ -536,3 +537,16 @@ def fitting_reason(text: str) -> str:
     if len(data) > 123:
         data = data[:120] + b"..."
     return data.decode(errors="ignore")
+
+
+# What this module had before it was for connections without I/O.
+lazy_import(
+    globals(),
+    deprecated_aliases={
+        "WebSocketCommonProtocol": (
+            ".legacy.protocol",
+            "use tidegate.ClientConnection or tidegate.ServerConnection",
+        ),
+        "broadcast": (".legacy.protocol", "use tidegate.broadcast"),
+    },
+)

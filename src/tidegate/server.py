@@ -33,6 +33,7 @@ from .headers import (
     parse_upgrade,
 )
 from .http11 import Request, Response, read_request
+from .imports import lazy_import
 from .protocol import CONNECTING, OPEN, SERVER, Protocol, State
 from .streams import StreamReader
 from .utils import accept_key
@@ -435,3 +436,18 @@ def http_date() -> str:
     if _date[0] != now:
         _date = now, email.utils.formatdate(now, usegmt=True)
     return _date[1]
+
+
+# What this module had before it was for connections without I/O.
+lazy_import(
+    globals(),
+    deprecated_aliases={
+        "Serve": (".legacy.server", "use tidegate.serve"),
+        "ServerConnection": (".server:ServerProtocol", "use tidegate.ServerProtocol"),
+        "WebSocketServer": (".legacy.server", "use tidegate.Server"),
+        "WebSocketServerProtocol": (".legacy.server", "use tidegate.ServerConnection"),
+        "broadcast": (".legacy.server", "use tidegate.broadcast"),
+        "serve": (".legacy.server", "use tidegate.serve"),
+        "unix_serve": (".legacy.server", "use tidegate.unix_serve"),
+    },
+)

@@ -20,9 +20,12 @@ _is_valid_name = re.compile(r"[-.~_0-9A-Za-z!$&'()*+,;=%]+").fullmatch
 _is_ascii_and_no_space = re.compile(r"[\x21-\x7e]*").fullmatch
 
 
-@dataclasses.dataclass
+@dataclasses.dataclass(init=False)
 class WebSocketURI:
     """The parts of a WebSocket URI.
+
+    Programs of the older API give ``resource_name`` instead of path and query, and ``user_info``,
+    a pair or None, instead of user name and password.
 
     Attributes:
         secure: whether it is ``wss``, so that the connection uses TLS.
@@ -41,6 +44,33 @@ class WebSocketURI:
     query: str
     username: str | None = None
     password: str | None = None
+
+    def __init__(
+        self,
+        secure: bool,
+        host: str,
+        port: int,
+        path: str = "",
+        query: str | tuple[str, str] | None = "",
+        username: str | None = None,
+        password: str | None = None,
+        *,
+        resource_name: str | None = None,
+        user_info: tuple[str, str] | None = None,
+    ) -> None:
+        if resource_name is not None or not isinstance(query, str):
+            # The fourth and the fifth part were these once.
+            user_info = user_info or (query if isinstance(query, tuple) else None)
+            path, _, query = (path if resource_name is None else resource_name).partition("?")
+        if user_info is not None:
+            username, password = user_info
+        self.secure = secure
+        self.host = host
+        self.port = port
+        self.path = path
+        self.query = query
+        self.username = username
+        self.password = password
 
     @property
     def resource_name(self) -> str:

@@ -1,0 +1,18 @@
+"""Names of the past (deprecated) of what is in `tidegate.protocol`."""
+
+from __future__ import annotations
+
+from .imports import lazy_import
+
+__all__ = ["SEND_EOF", "Connection", "Event", "Side", "State"]  # noqa: F822
+
+lazy_import(
+    globals(),
+    deprecated_aliases={
+        "Connection": (".protocol:Protocol", "use tidegate.Protocol"),
+        "Event": (".protocol", "use tidegate.protocol.Event"),
+        "SEND_EOF": (".protocol", "use tidegate.protocol.SEND_EOF"),
+        "Side": (".protocol", "use tidegate.Side"),
+        "State": (".protocol", "use tidegate.State"),
+    },
+)

@@ -1,0 +1,20 @@
+"""Names of the older API (deprecated): headers of the opening handshake."""
+
+from __future__ import annotations
+
+from .imports import lazy_import
+
+__all__ = ["build_request", "build_response", "check_request", "check_response"]  # noqa: F822
+
+CLIENT = "use tidegate.client.ClientProtocol"
+SERVER = "use tidegate.server.ServerProtocol"
+
+lazy_import(
+    globals(),
+    deprecated_aliases={
+        "build_request": (".legacy.handshake", CLIENT),
+        "check_response": (".legacy.handshake", CLIENT),
+        "build_response": (".legacy.handshake", SERVER),
+        "check_request": (".legacy.handshake", SERVER),
+    },
+)

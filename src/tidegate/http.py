@@ -1,0 +1,24 @@
+"""Names of the older API (deprecated): headers, and HTTP on an `asyncio.StreamReader`."""
+
+from __future__ import annotations
+
+from .imports import lazy_import
+
+__all__ = [  # noqa: F822
+    "USER_AGENT",
+    "Headers",
+    "MultipleValuesError",
+    "read_request",
+    "read_response",
+]
+
+lazy_import(
+    globals(),
+    deprecated_aliases={
+        "Headers": (".datastructures", "use tidegate.Headers"),
+        "MultipleValuesError": (".datastructures", "use tidegate.MultipleValuesError"),
+        "USER_AGENT": (".http11", "use tidegate.http11.USER_AGENT"),
+        "read_request": (".legacy.http", "use tidegate.http11.Request.parse"),
+        "read_response": (".legacy.http", "use tidegate.http11.Response.parse"),
+    },
+)
