@@ -40,6 +40,12 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "leaves_tasks: tasks may be left at the end")
 
 
+def pytest_collection_finish():
+    # What is there now stays, and needn't be looked at each time that a test collects garbage.
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem):
     function = pyfuncitem.obj

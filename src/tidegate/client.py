@@ -30,7 +30,7 @@ from .http11 import Request, Response, read_response
 from .imports import lazy_import
 from .protocol import CLIENT, CONNECTING, OPEN, Protocol, State
 from .streams import StreamReader
-from .utils import accept_key, generate_key
+from .utils import accept_key, generate_key, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -126,7 +126,7 @@ class ClientProtocol(Protocol):
             response = yield from read_response(reader)
         except Exception as exc:
             self.handshake_exc = InvalidMessage("did not receive a valid HTTP response")
-            self.handshake_exc.__cause__ = exc
+            self.handshake_exc.__cause__ = without_frames(exc)
         else:
             if self.debug:
                 self.logger.debug("< HTTP/1.1 %d %s", response.status_code, response.reason_phrase)
@@ -139,7 +139,7 @@ class ClientProtocol(Protocol):
             except Exception as exc:
                 # Something else than InvalidHandshake comes from an extension of the program's own.
                 response._exception = exc
-                self.handshake_exc = exc
+                self.handshake_exc = without_frames(exc)
             self.events.append(response)
             if self.handshake_exc is None:
                 self.state = OPEN

@@ -19,6 +19,7 @@ from .http11 import Request, Response
 from .imports import lazy_import
 from .printable import printable
 from .streams import StreamReader
+from .utils import without_frames
 from .wire.reader import FrameReader
 from .wire.writer import FrameWriter, as_bytes
 
@@ -333,7 +334,6 @@ class Protocol:
 
     def receive_failed(self, exc: Exception) -> None:
         """Fail the connection because of what was received, which gave ``exc``."""
-        self.parser_exc = exc
         if isinstance(exc, ProtocolError):
             self.fail(CloseCode.PROTOCOL_ERROR, fitting_reason(str(exc)))
         elif isinstance(exc, UnicodeDecodeError):
@@ -345,6 +345,7 @@ class Protocol:
             # An extension of the program's own.
             self.logger.error("parser failed", exc_info=exc)
             self.fail(CloseCode.INTERNAL_ERROR)
+        self.parser_exc = without_frames(exc)
 
     def events_received(self) -> list[Event]:
         """Take the events since the last call: requests, responses, frames."""

@@ -36,7 +36,7 @@ from .http11 import Request, Response, read_request
 from .imports import lazy_import
 from .protocol import CONNECTING, OPEN, SERVER, Protocol, State
 from .streams import StreamReader
-from .utils import accept_key
+from .utils import accept_key, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -91,7 +91,7 @@ class ServerProtocol(Protocol):
         try:
             request = yield from read_request(self.reader)
         except (RequestLineTooLong, HeaderLineTooLong, TooManyHeaders) as exc:
-            self.handshake_exc = exc
+            self.handshake_exc = without_frames(exc)
             too_long = isinstance(exc, RequestLineTooLong)
             self.send_response(
                 self.reject(
@@ -103,7 +103,7 @@ class ServerProtocol(Protocol):
             )
         except Exception as exc:
             self.handshake_exc = InvalidMessage("did not receive a valid HTTP request")
-            self.handshake_exc.__cause__ = exc
+            self.handshake_exc.__cause__ = without_frames(exc)
             self.send_eof()
             self.reader = None
             self.frame_reader.stop()
@@ -132,8 +132,8 @@ class ServerProtocol(Protocol):
         except InvalidHandshake as exc:
             return self._refuse(exc)
         except Exception as exc:
-            self.handshake_exc = exc
             self.logger.error("opening handshake failed", exc_info=True)
+            self.handshake_exc = without_frames(exc)
             return self.reject(
                 http.HTTPStatus.INTERNAL_SERVER_ERROR,
                 "The opening handshake failed because of an error in the server. "
@@ -181,7 +181,7 @@ class ServerProtocol(Protocol):
         response = self.reject(status, text)
         for name, value in extra.items():
             response.headers[name] = value
-        self.handshake_exc = exc
+        self.handshake_exc = without_frames(exc)
         if self.debug:
             self.logger.debug("! opening handshake refused", exc_info=exc)
         return response

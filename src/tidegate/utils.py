@@ -12,7 +12,7 @@ from .typing import BytesLike
 if t.TYPE_CHECKING:
     import socket
 
-__all__ = ["accept_key", "apply_mask", "generate_key", "get_socket_name"]
+__all__ = ["accept_key", "apply_mask", "generate_key", "get_socket_name", "without_frames"]
 
 # RFC 6455 section 1.3
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -67,3 +67,22 @@ def get_socket_name(sock: socket.socket) -> str:
         text = os.fsdecode(name) if isinstance(name, bytes) else name
         return f"@{text[1:]}" if text.startswith("\0") else text
     return str(name)
+
+
+E = t.TypeVar("E", bound=BaseException)
+
+
+def without_frames(exc: E) -> E:
+    """Give an exception, and what led to it, without tracebacks.
+
+    They refer to the frames that it passed, and so to whoever keeps it: both would only be freed
+    by the cyclic garbage collector.
+
+    Args:
+        exc: the exception.
+    """
+    each: BaseException | None = exc
+    while each is not None and each.__traceback__ is not None:
+        each.__traceback__ = None
+        each = each.__cause__ or each.__context__
+    return exc

@@ -225,16 +225,16 @@ class Operation:
     def throw(self, kind: Any, value: Any = None, traceback: Any = None) -> Any:
         """Raise an exception, usually a cancellation, where it waits."""
         inner = self.inner
-        if inner is None:
-            self.close()
-            raise_(kind, value, traceback)
-            return None
         try:
-            return inner.throw(kind if value is None else value)
+            if inner is not None:
+                return inner.throw(kind if value is None else value)
+            raise_(kind, value, traceback)
         except BaseException:
-            self.stage = DONE
-            self.inner = None
+            self.close()
             raise
+        finally:
+            # The traceback refers to this frame.
+            kind = value = traceback = None
 
     def close(self) -> None:
         """End it. What was received meanwhile stays for the next one."""
@@ -287,13 +287,17 @@ def new_operation(channel: Channel, kind: int, decode: int, message: Any, option
 
 def raise_(kind: Any, value: Any, traceback: Any) -> None:
     """Raise what was given to a coroutine's ``throw()``."""
-    if isinstance(kind, BaseException):
-        raise kind
-    if value is None:
-        value = kind()
-    elif not isinstance(value, BaseException):
-        value = kind(value)
-    raise value.with_traceback(traceback)
+    try:
+        if isinstance(kind, BaseException):
+            raise kind
+        if value is None:
+            value = kind()
+        elif not isinstance(value, BaseException):
+            value = kind(value)
+        raise value.with_traceback(traceback)
+    finally:
+        # The traceback refers to this frame.
+        kind = value = traceback = None
 
 
 if cython.compiled:

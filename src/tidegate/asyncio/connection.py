@@ -32,6 +32,9 @@ __all__ = ["Connection", "broadcast"]
 
 BYTES = (bytes, bytearray, memoryview)
 
+# Who gets nothing from a transport that is closed.
+NOBODY = asyncio.BufferedProtocol()
+
 # How long a peer that doesn't answer keepalive is given to take note of it, in seconds.
 DEAD_PEER_TIMEOUT = 1.0
 
@@ -732,6 +735,9 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
         if self._closed_waiter is not None and not self._closed_waiter.done():
             self._closed_waiter.set_result(None)
         self.received()
+        if self.transport is not None:
+            # asyncio's transport for TLS keeps methods of its protocol, which refers to it.
+            self.transport.set_protocol(NOBODY)
         if self.listener is not None:
             self.call_listener("on_close", self.closed_error())
             # It refers to this connection, which refers to it.

@@ -26,7 +26,7 @@ from ..headers import (
 from ..http11 import SERVER, Request, Response
 from ..protocol import CONNECTING, OPEN
 from ..server import ServerProtocol
-from ..utils import get_socket_name
+from ..utils import get_socket_name, without_frames
 from .arguments import refuse_older_arguments
 from .broadcast import broadcast
 from .connection import Connection, check_limits
@@ -271,14 +271,14 @@ class ServerConnection(Connection):
         self.logger.error("%s failed", function, exc_info=exc)
         if function == "process_response":
             # That a WebSocket connection was possible makes it a rejection, for the log.
-            self.protocol.handshake_exc = exc
+            self.protocol.handshake_exc = without_frames(exc)
         response = self.protocol.reject(
             http.HTTPStatus.INTERNAL_SERVER_ERROR,
             "The opening handshake failed because of an error in the server. Its log tells more.\n",
         )
         self._add_server_header(response)
         self._respond(response)
-        self.protocol.handshake_exc = exc
+        self.protocol.handshake_exc = without_frames(exc)
 
     def _respond(self, response: Response) -> None:
         """Send the response, which ends the opening handshake."""
