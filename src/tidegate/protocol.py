@@ -490,7 +490,7 @@ class Protocol:
             ProtocolError: if the code isn't one that may be sent, or the reason is too long.
 
         """
-        if self.state is OPEN and code != CloseCode.ABNORMAL_CLOSURE:
+        if self.state is OPEN and not self.eof_sent and code != CloseCode.ABNORMAL_CLOSURE:
             close = Close(code, reason)
             self.write_control(Opcode.CLOSE, close.serialize())
             self.close_sent = close

@@ -219,8 +219,10 @@ def test_what_is_called():
             if a == b:
                 explanations[None] += 1
                 continue
-            if i > 0 and ours[i - 1][2]["eof_sent"] and a[1] == "InvalidState":
+            if i > 0 and ours[i - 1][2]["eof_sent"]:
                 # They write after the end of the stream.
+                assert a[1] == "InvalidState" or a[0].startswith("fail"), (names[: i + 1], a, b)
+                assert a[2]["sent"] == b""
                 explanations["end of stream"] += 1
             else:
                 # To them, a Close frame within a message is an error (RFC 6455, section 7.1.5).

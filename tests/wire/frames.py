@@ -49,3 +49,21 @@ def frame(
     """A frame; see `header`."""
     payload = data if key is None else xored(data, key)
     return header(opcode, len(data), fin, rsv=rsv, key=key, width=width) + payload
+
+
+def frames_in(data: bytes) -> tuple[list[tuple[int, bytes, bool, int]], bytes]:
+    """Give the frames in ``data``, unmasked: opcode, payload, FIN and RSV; and what is left."""
+    frames = []
+    while len(data) >= 2:
+        size, start = data[1] & 0x7F, 2
+        if size > 125:
+            start = 4 if size == 126 else 10
+            size = int.from_bytes(data[2:start], "big")
+        key = data[start : start + 4] if data[1] & 0x80 else b"\0\0\0\0"
+        start += 4 if data[1] & 0x80 else 0
+        if len(data) < start + size:
+            break
+        payload = xored(data[start : start + size], key)
+        frames.append((data[0] & 15, payload, data[0] >= 0x80, data[0] >> 4 & 7))
+        data = data[start + size :]
+    return frames, data
