@@ -59,6 +59,7 @@ def both_loops(
 C_LIMIT = "C, epoll"
 TIDEGATE = "tidegate"
 LISTENER = "tidegate Listener"
+LEGACY = "tidegate.legacy"
 UNCOMPILED_TIDEGATE = "tidegate, uncompiled"
 WEBSOCKETS = "websockets"
 PICOWS_CORE = "picows core"
@@ -72,6 +73,7 @@ SERVERS = [
     Program(C_LIMIT, str(BUILD / "bin" / "echo_server")),
     *both_loops(TIDEGATE, _COROUTINE_SERVER, "tidegate"),
     *both_loops(LISTENER, "benchmarks.servers.tidegate_listener"),
+    *both_loops(LEGACY, _COROUTINE_SERVER, "tidegate.legacy"),
     Program(UNCOMPILED_TIDEGATE, _COROUTINE_SERVER, ("tidegate",), EVERYTHING, UNCOMPILED),
     # picows' core has frames only, and listens on no Unix socket.
     *both_loops(PICOWS_CORE, "benchmarks.servers.picows_core", abilities=frozenset({TLS})),

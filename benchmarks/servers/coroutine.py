@@ -14,6 +14,7 @@ from . import common
 MODULES = {
     "picows.websockets": ("picows.websockets", "picows.websockets.exceptions"),
     "tidegate": ("tidegate.asyncio.server", "tidegate.exceptions"),
+    "tidegate.legacy": ("tidegate.legacy.server", "tidegate.exceptions"),
     "websockets": ("websockets.asyncio.server", "websockets.exceptions"),
 }
 
@@ -22,7 +23,8 @@ receivers: set[Any] = set()
 
 def make_handler(library: Any, closed: type[Exception]) -> Any:
     async def handler(connection: Any) -> None:
-        path = connection.request.path
+        # The older API's connection has no request.
+        path = getattr(connection, "request", connection).path
         try:
             if path == "/receive":
                 receivers.add(connection)

@@ -129,16 +129,8 @@ class ServerProtocol(Protocol):
         """
         try:
             accept, extensions, subprotocol = self.process_request(request)
-        except InvalidHandshake as exc:
-            return self._refuse(exc)
         except Exception as exc:
-            self.logger.error("opening handshake failed", exc_info=True)
-            self.handshake_exc = without_frames(exc)
-            return self.reject(
-                http.HTTPStatus.INTERNAL_SERVER_ERROR,
-                "The opening handshake failed because of an error in the server. "
-                "Its log tells more.\n",
-            )
+            return self.refuse(exc)
         headers = [
             ("Date", http_date()),
             ("Upgrade", "websocket"),
@@ -153,8 +145,22 @@ class ServerProtocol(Protocol):
             response.headers["Sec-WebSocket-Protocol"] = subprotocol
         return response
 
-    def _refuse(self, exc: InvalidHandshake) -> Response:
-        """Give the response that fits the reason."""
+    def refuse(self, exc: Exception) -> Response:
+        """Make the response that fits the reason, which is then in `handshake_exc`.
+
+        Args:
+            exc: why the connection can't be opened; what isn't an `InvalidHandshake` is logged as
+                an error of this side.
+
+        """
+        if not isinstance(exc, InvalidHandshake):
+            self.logger.error("opening handshake failed", exc_info=exc)
+            self.handshake_exc = without_frames(exc)
+            return self.reject(
+                http.HTTPStatus.INTERNAL_SERVER_ERROR,
+                "The opening handshake failed because of an error in the server. "
+                "Its log tells more.\n",
+            )
         status = http.HTTPStatus.BAD_REQUEST
         text = f"The opening handshake failed: {exc}.\n"
         extra = {}
@@ -223,24 +229,7 @@ class ServerProtocol(Protocol):
             InvalidOrigin: if it isn't acceptable.
 
         """
-        # A request has one at most, since a browser sends it (RFC 6454, section 7.3).
-        try:
-            origin = headers.get("Origin")
-        except MultipleValuesError:
-            raise InvalidHeader("Origin", "multiple values") from None
-        if self.origins is not None:
-            for acceptable in self.origins:
-                if origin == acceptable:
-                    break
-                if (
-                    isinstance(acceptable, re.Pattern)
-                    and origin is not None
-                    and acceptable.fullmatch(origin)
-                ):
-                    break
-            else:
-                raise InvalidOrigin(origin)
-        return origin  # type: ignore[return-value]
+        return check_origin(headers, self.origins)
 
     def process_extensions(self, headers: Headers) -> tuple[str | None, list[Extension]]:
         """Negotiate extensions (RFC 6455, section 9.1).
@@ -252,27 +241,7 @@ class ServerProtocol(Protocol):
             InvalidHandshake: if the request's header is malformed.
 
         """
-        values = headers.get_all("Sec-WebSocket-Extensions")
-        if not values or not self.available_extensions:
-            return None, []
-        response: list[ExtensionHeader] = []
-        accepted: list[Extension] = []
-        # In the client's order of preference; the first offer of each that suits is taken.
-        for value in values:
-            for name, params in parse_extension(value):
-                for factory in self.available_extensions:
-                    if factory.name != name:
-                        continue
-                    try:
-                        response_params, extension = factory.process_request_params(
-                            params, accepted
-                        )
-                    except NegotiationError:
-                        continue
-                    response.append((name, response_params))
-                    accepted.append(extension)
-                    break
-        return (build_extension(response) if response else None), accepted
+        return negotiate_extensions(headers, self.available_extensions)
 
     def process_subprotocol(self, headers: Headers) -> Subprotocol | None:
         """Negotiate a subprotocol (RFC 6455, section 1.9).
@@ -408,6 +377,55 @@ def check_request_headers(headers: Headers) -> str:
     if version != "13":
         raise InvalidHeaderValue("Sec-WebSocket-Version", version)
     return key
+
+
+def check_origin(
+    headers: Headers, origins: Sequence[Origin | re.Pattern[str] | None] | None
+) -> Origin | None:
+    """Check the Origin header of a request; see `ServerProtocol.process_origin`."""
+    # A request has one at most, since a browser sends it (RFC 6454, section 7.3).
+    try:
+        origin = headers.get("Origin")
+    except MultipleValuesError:
+        raise InvalidHeader("Origin", "multiple values") from None
+    if origins is not None:
+        for acceptable in origins:
+            if origin == acceptable:
+                break
+            if (
+                isinstance(acceptable, re.Pattern)
+                and origin is not None
+                and acceptable.fullmatch(origin)
+            ):
+                break
+        else:
+            raise InvalidOrigin(origin)
+    return origin  # type: ignore[return-value]
+
+
+def negotiate_extensions(
+    headers: Headers, available: Sequence[ServerExtensionFactory] | None
+) -> tuple[str | None, list[Extension]]:
+    """Negotiate the extensions of a request; see `ServerProtocol.process_extensions`."""
+    values = headers.get_all("Sec-WebSocket-Extensions")
+    if not values or not available:
+        return None, []
+    response: list[ExtensionHeader] = []
+    accepted: list[Extension] = []
+    # In the client's order of preference; the first offer of each that suits is taken.
+    for value in values:
+        for name, params in parse_extension(value):
+            for factory in available:
+                if factory.name != name:
+                    continue
+                try:
+                    response_params, extension = factory.process_request_params(params, accepted)
+                except NegotiationError:
+                    continue
+                response.append((name, response_params))
+                accepted.append(extension)
+                break
+    return (build_extension(response) if response else None), accepted
 
 
 def one_value(headers: Headers, name: str) -> str:

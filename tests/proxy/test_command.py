@@ -91,11 +91,12 @@ class TestRoute:
 
     def test_given_proxies(self, route):
         status, out, _ = route(
-            "ws://[::1]/", "--proxy", "socks5://127.0.0.1 -> http+unix:///p.sock", "--proxy", "None"
+            "ws://[::1]/", "--proxy", "http+unix:///p.sock -> socks5://127.0.0.1", "--proxy", "None"
         )
         assert status == 0
         assert "otherwise: direct" in out
-        assert "addresses of ::1: looked up by http+unix:///p.sock" in out
+        assert "addresses of 127.0.0.1: looked up by http+unix:///p.sock" in out
+        assert "addresses of ::1: ::1" in out
 
     def test_no_proxy(self, route, monkeypatch):
         monkeypatch.setenv("all_proxy", "http://p.test")

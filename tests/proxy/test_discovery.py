@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tidegate.exceptions import InvalidProxy, InvalidURI
 from tidegate.proxy import discovery, get_proxy, parse_proxy, route
-from tidegate.proxy.bypass import find_rule, is_loopback
+from tidegate.proxy.addresses import is_loopback
+from tidegate.proxy.bypass import find_rule
 from tidegate.proxy.discovery import SystemSettings
 from tidegate.proxy.hop import Target
 from tidegate.uri import parse_uri

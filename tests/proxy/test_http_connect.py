@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.exceptions import InvalidProxyMessage, InvalidProxyStatus, ProxyError
-from tidegate.proxy import Proxy, parse_proxy, prepare_connect_request
+from tidegate.proxy import Passage, Proxy, Route, parse_proxy, prepare_connect_request
 from tidegate.proxy.auth import BearerAuth
 from tidegate.proxy.hop import HopState, Target
 from tidegate.proxy.http_connect import MAX_HEAD_SIZE, HTTPConnectHop
@@ -263,6 +263,38 @@ class TestRefusals:
             hop.receive_data(endless)
         assert isinstance(hop.error, InvalidProxyMessage)
         assert "65536 bytes" in str(hop.error)
+
+
+class TestLoopback:
+    """To a proxy elsewhere, localhost is not this machine."""
+
+    def hint(self, proxy, host, port=80):
+        target = Target(host, port)
+        passage = Passage(Route(parse_uri("ws://ws.test/"), parse_proxy(proxy)))
+        hop = HTTPConnectHop(parse_proxy(proxy), target)
+        hop.start()
+        hop.receive_data(b"HTTP/1.1 503 No\r\nContent-Length: 0\r\n\r\n")
+        step = passage.step("CONNECT", hop.proxy, target, hop)
+        with pytest.raises(InvalidProxyStatus) as raised, step:
+            raise hop.error
+        return raised.value.hint
+
+    @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "::1", "api.localhost"])
+    def test_hint(self, host):
+        expected = f"to the proxy, {host} is the proxy itself; connect with proxy=None"
+        assert self.hint("http://proxy.test", host) == expected
+
+    @pytest.mark.parametrize(
+        ("proxy", "host"),
+        [
+            ("http://localhost", "127.0.0.1"),
+            ("http://[::1]", "localhost"),
+            ("http+unix:///p.sock", "localhost"),
+            ("http://proxy.test", "ws.test"),
+        ],
+    )
+    def test_other_hint(self, proxy, host):
+        assert "the proxy is there but cannot reach" in self.hint(proxy, host)
 
 
 class TestAuthentication:

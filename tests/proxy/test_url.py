@@ -63,6 +63,7 @@ def test_parse_proxy(url, expected):
         (f"socks5://{'é' * 128}:pass@proxy.test", "username isn't between 1 and 255 bytes"),
         ("http+unix://", "write http+unix:///path"),
         ("http+unix://a/b", "write http+unix:///path"),
+        ("socks5h://a -> http+unix:///b", "cannot be reached through another"),
         ("socks5h://a -> ftp://b", "scheme ftp isn't supported"),
         ("socks5h://a -> ", "scheme isn't provided"),
         (f"http://{'a' * 300}é.test", "hostname"),

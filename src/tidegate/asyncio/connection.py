@@ -363,6 +363,8 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
 
     async def _ensure_open(self) -> None:
         """Raise ConnectionClosed if nothing can be sent any more, when it is known why."""
+        if self.state is CONNECTING:
+            raise InvalidState("the opening handshake isn't done yet")
         if self.state is not OPEN:
             await self.wait_closed()
             raise self.closed_error()

@@ -296,10 +296,15 @@ class ServerConnection(Connection):
         if self.protocol.state is OPEN:
             self._opening = None
             self.opened()
-            self.server.start_handler(self)
+            self.start_handler()
         else:
             # A time limit for those who don't read it, or never close the connection.
-            self.closing_started(REFUSAL_TIMEOUT if self._address is None else CLOSE_TIMEOUT)
+            waited = self._address is not None or self.request is not None
+            self.closing_started(CLOSE_TIMEOUT if waited else REFUSAL_TIMEOUT)
+
+    def start_handler(self) -> None:
+        """Have the handler run, the connection being open."""
+        self.server.start_handler(self)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._opening_task is not None:
@@ -765,22 +770,7 @@ def basic_auth(
     if (credentials is None) == (check_credentials is None):
         raise ValueError("provide either credentials or check_credentials")
     if credentials is not None:
-        pairs = [credentials] if is_credentials(credentials) else list(cast("Any", credentials))
-        if not all(is_credentials(pair) for pair in pairs):
-            raise TypeError(f"invalid credentials argument: {credentials}")
-        known = [(f"{user}".encode(), f"{password}".encode()) for user, password in pairs]
-
-        def check_credentials(username: str, password: str) -> bool:
-            # All are compared, wholly, so that the time tells nothing of either
-            # (CVE-2021-33880 was this mistake elsewhere).
-            given = encoded(username), encoded(password)
-            right = False
-            for user, secret in known:
-                same_user = hmac.compare_digest(user, given[0])
-                same_secret = hmac.compare_digest(secret, given[1])
-                right |= same_user & same_secret
-            return right
-
+        check_credentials = credentials_checker(credentials)
     check = check_credentials
     assert check is not None
 
@@ -805,6 +795,37 @@ def basic_auth(
         return response
 
     return process_request
+
+
+def credentials_checker(
+    credentials: tuple[str, str] | Iterable[tuple[str, str]],
+) -> Callable[[str, str], bool]:
+    """Make a function that says whether a user name and a password are among those given.
+
+    Raises:
+        TypeError: if the credentials aren't pairs of text.
+
+    """
+    try:
+        pairs = [credentials] if is_credentials(credentials) else list(cast("Any", credentials))
+    except TypeError:
+        pairs = [None]
+    if not all(is_credentials(pair) for pair in pairs):
+        raise TypeError(f"invalid credentials argument: {credentials}")
+    known = [(f"{user}".encode(), f"{password}".encode()) for user, password in pairs]
+
+    def check_credentials(username: str, password: str) -> bool:
+        # All are compared, wholly, so that the time tells nothing of either (CVE-2021-33880 was
+        # this mistake elsewhere).
+        given = encoded(username), encoded(password)
+        right = False
+        for user, secret in known:
+            same_user = hmac.compare_digest(user, given[0])
+            same_secret = hmac.compare_digest(secret, given[1])
+            right |= same_user & same_secret
+        return right
+
+    return check_credentials
 
 
 def encoded(text: str) -> bytes:

@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 
 import aiohappyeyeballs
 
-from ..exceptions import InvalidProxyMessage, ProxyError
+from ..exceptions import ProxyError
 from ..http11 import USER_AGENT
 from ..proxy.choice import Options, ProxyLike, choose, choose_async, report_failure, resting
 from ..proxy.environment import HAS_SYSTEM_SETTINGS
@@ -22,15 +22,15 @@ from ..proxy.passage import (
     CONNECT_TCP,
     HANDSHAKE,
     NO_TIMEOUTS,
-    PROXY_TLS,
     RESOLVE,
     SERVER_TLS,
     Passage,
     check_silence,
 )
-from ..proxy.routes import Route, make_hop
+from ..proxy.routes import Route
 from ..proxy.tls import make_context
 from ..proxy.url import Proxy, SSLLike, a
+from ..proxy.walk import Connect, Disconnect, Negotiate, Secure, walk
 from ..typing import LoggerLike
 from ..uri import WebSocketURI, parse_uri
 from .transports import create_connection, create_unix_connection, start_tls
@@ -49,10 +49,6 @@ REFUSAL_GRACE = 1.0
 
 # How many bytes are taken from a connection while nobody is there to use them.
 MAX_PENDING = 131072
-
-# How often the way is begun anew because a proxy closes connections that it wants authenticated,
-# or cannot reach one of the server's addresses.
-MAX_CONNECTIONS = 16
 
 P = t.TypeVar("P", bound=asyncio.BaseProtocol)
 
@@ -204,7 +200,6 @@ async def connect_through(
     port: int | None = None,
     ssl: ssl_module.SSLContext | bool | None = None,
     server_hostname: str | None = None,
-    send_proxy_header: bool | Header = False,
     **options: t.Any,
 ) -> tuple[asyncio.Transport, P]:
     """Connect to a WebSocket server through the proxies of a route.
@@ -222,7 +217,6 @@ async def connect_through(
         port: the same for the port.
         ssl: the context for TLS with the server, by default a new one.
         server_hostname: the name in the server's certificate, by default the host in the URI.
-        send_proxy_header: as in `connect_on_route`.
         **options: those of `Tunnel`.
 
     Returns:
@@ -239,14 +233,8 @@ async def connect_through(
         **options,
     )
     try:
-        await tunnel.open()
-        if send_proxy_header and tunnel.transport is not None:
-            from .announcement import header_bytes
-
-            tunnel.transport.write(header_bytes(send_proxy_header, tunnel.transport))
-        if ws_uri.secure:
-            context = make_context(ssl)
-            await tunnel.secure(SERVER_TLS, None, context, server_hostname or ws_uri.host)
+        context = make_context(ssl) if ws_uri.secure else None
+        await tunnel.open(context, server_hostname or ws_uri.host)
         return tunnel.hand_over(factory)
     except BaseException:
         tunnel.abort()
@@ -271,6 +259,8 @@ class Tunnel:
         ssl_handshake_timeout, ssl_shutdown_timeout: as in ``loop.create_connection()``, for
             every TLS on the way.
         all_errors: has no effect: the cause of the error holds them all anyway.
+        send_proxy_header: a PROXY protocol header to begin with; True for one with the addresses
+            of the socket.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -288,40 +278,43 @@ class Tunnel:
     ssl_handshake_timeout: float | None = None
     ssl_shutdown_timeout: float | None = None
     all_errors: bool = False
+    send_proxy_header: bool | Header = False
 
     transport: asyncio.Transport | None = dataclasses.field(default=None, init=False)
     inbox: Inbox = dataclasses.field(init=False)
 
-    async def open(self) -> None:
-        """Go through all proxies, so that `transport` leads to the target."""
-        hops = self.passage.route.hops
-        targets = [*(Target(proxy.host, proxy.port) for proxy in hops[1:]), self.target]
-        negotiations = [
-            make_hop(proxy, target, self.user_agent_header)
-            for proxy, target in zip(hops, targets, strict=False)
-        ]
-        contexts = {
-            place: make_context(proxy.ssl or self.proxy_ssl)
-            for place, proxy in enumerate(hops)
-            if proxy.tls
-        }
-        for _ in range(MAX_CONNECTIONS):
-            await self.connect(hops[0] if hops else None)
-            for place, hop in enumerate(negotiations):
-                proxy = hop.proxy
-                if place in contexts:
-                    name = proxy.server_hostname or self.proxy_server_hostname or proxy.host
-                    await self.secure(PROXY_TLS, proxy, contexts[place], name)
-                await self.negotiate(hop)
-                if hop.response is not None:
-                    self.passage.responses[place] = hop.response
-                if hop.state is HopState.RECONNECT:
-                    break
-            else:
-                return
-            self.abort()
-        with self.passage.step(CONNECT, hop.proxy, hop.target, hop):
-            raise InvalidProxyMessage("the proxy closes one connection after the other")
+    async def open(self, server_ssl: ssl_module.SSLContext | None, server_hostname: str) -> None:
+        """Go the whole way, so that `transport` leads to the target, in TLS with a context."""
+        for action in walk(
+            self.passage,
+            self.target,
+            user_agent_header=self.user_agent_header,
+            proxy_ssl=self.proxy_ssl,
+            proxy_server_hostname=self.proxy_server_hostname,
+            server_ssl=server_ssl,
+            server_hostname=server_hostname,
+        ):
+            match action:
+                case Connect(proxy, address):
+                    await self.connect(proxy, address)
+                case Secure():
+                    if action.step == SERVER_TLS:
+                        self.announce()
+                    await self.secure(action)
+                case Negotiate(hop):
+                    await self.negotiate(hop)
+                case Disconnect():
+                    self.abort()
+        if server_ssl is None:
+            self.announce()
+
+    def announce(self) -> None:
+        """Send the header of the PROXY protocol, if there is one, before all else to the server."""
+        if self.send_proxy_header and self.transport is not None:
+            # Imported here because most programs don't need it.
+            from .announcement import header_bytes
+
+            self.transport.write(header_bytes(self.send_proxy_header, self.transport))
 
     @asynccontextmanager
     async def step(self, name: str, proxy: Proxy | None, target: Target) -> AsyncIterator[None]:
@@ -330,9 +323,8 @@ class Tunnel:
             async with asyncio.timeout(self.passage.limit(name)):
                 yield
 
-    async def connect(self, proxy: Proxy | None) -> None:
-        """Connect to the first proxy, to the target if that is None."""
-        address = self.target if proxy is None else Target(proxy.host, proxy.port)
+    async def connect(self, proxy: Proxy | None, address: Target) -> None:
+        """Connect to the first proxy, or to the target."""
         if proxy is not None and proxy.unix_path is not None:
             async with self.step(CONNECT_TCP, proxy, address):
                 self.transport, self.inbox = await create_unix_connection(
@@ -367,15 +359,12 @@ class Tunnel:
             *address, family=family, type=socket.SOCK_STREAM, proto=self.proto, flags=self.flags
         )
 
-    async def secure(
-        self, name: str, proxy: Proxy | None, context: ssl_module.SSLContext, hostname: str
-    ) -> None:
-        """Begin TLS with whom the transport leads to: a proxy, or the server if that is None."""
+    async def secure(self, action: Secure) -> None:
+        """Begin TLS with whom the transport leads to."""
         assert self.transport is not None
-        target = self.target if proxy is None else Target(proxy.host, proxy.port)
         below = self.inbox
         inbox = Inbox()
-        async with self.step(name, proxy, target):
+        async with self.step(action.step, action.proxy, action.target):
             if below.lost or self.transport.is_closing():
                 raise below.exception or ConnectionResetError()
             check_silence(below.take())
@@ -383,8 +372,8 @@ class Tunnel:
                 self.loop,
                 self.transport,
                 inbox,
-                context,
-                server_hostname=hostname,
+                action.context,
+                server_hostname=action.hostname,
                 ssl_handshake_timeout=self.ssl_handshake_timeout,
                 ssl_shutdown_timeout=self.ssl_shutdown_timeout,
             )

@@ -1,59 +1,15 @@
-"""Who is connected to directly although there is a proxy: no_proxy, and loopback."""
+"""Who is connected to directly although there is a proxy: the rules of no_proxy."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-import socket
 from collections.abc import Iterator
 
+from .addresses import IPAddress, normalize, parse_any_address
 from .hop import Target
 
-__all__ = ["find_rule", "is_loopback"]
-
-IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-# The old spellings of IPv4 addresses: "127.1", "0x7f000001", "2130706433".
-looks_numeric = re.compile(r"(?:0x[0-9a-f]+|[0-9]+)(?:\.(?:0x[0-9a-f]+|[0-9]+)){0,3}").fullmatch
-
-
-def parse_address(host: str) -> IPAddress | None:
-    """Give the IP address that is spelled in ``host`` in any way, None if it is a name."""
-    host = host.removeprefix("[").removesuffix("]").partition("%")[0]
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        if not looks_numeric(host):
-            return None
-        try:
-            return ipaddress.IPv4Address(socket.inet_aton(host))
-        except OSError:
-            return None
-    # ::ffff:10.0.0.1 leads to 10.0.0.1.
-    return getattr(address, "ipv4_mapped", None) or address
-
-
-def normalize(host: str) -> str:
-    """Give a host name in the one spelling in which names are compared."""
-    host = host.lower().removesuffix(".")
-    if not host.isascii():
-        try:
-            return host.encode("idna").decode()
-        except UnicodeError:
-            pass
-    return host
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether ``host`` is this machine: localhost, *.localhost, 127.0.0.0/8 or ::1.
-
-    RFC 6761 section 6.3 reserves all names under localhost for that.
-    """
-    address = parse_address(host)
-    if address is not None:
-        return address.is_loopback
-    name = normalize(host)
-    return name == "localhost" or name.endswith(".localhost")
+__all__ = ["find_rule"]
 
 
 def find_rule(no_proxy: str, target: Target) -> str | None:
@@ -72,7 +28,7 @@ def find_rule(no_proxy: str, target: Target) -> str | None:
     Case and a trailing dot don't matter. Names aren't resolved: a rule for addresses applies to
     URIs that have one.
     """
-    address = parse_address(target.host)
+    address = parse_any_address(target.host)
     name = normalize(target.host)
     for rule in split(no_proxy):
         if applies(rule, name, address, target.port):
@@ -113,7 +69,7 @@ def without_port(rule: str, port: int) -> str:
 def covers(rule: str, address: IPAddress) -> bool:
     """Say whether a rule is an address or a network that has ``address`` in it."""
     network, slash, prefix = rule.partition("/")
-    base = parse_address(network)
+    base = parse_any_address(network)
     if base is None:
         return False
     if not slash:

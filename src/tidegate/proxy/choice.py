@@ -18,7 +18,7 @@ from ..exceptions import (
     ProxyTLSError,
 )
 from ..uri import WebSocketURI, parse_uri
-from .bypass import normalize
+from .addresses import normalize
 from .credentials import AuthLike
 from .discovery import SystemSettings, discover
 from .hop import Target

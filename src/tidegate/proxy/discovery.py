@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping
 
 from ..exceptions import InvalidProxy
 from ..uri import WebSocketURI
-from .bypass import find_rule, is_loopback
+from .addresses import is_loopback
+from .bypass import find_rule
 from .environment import Environment
 from .hop import Target
 from .routes import Candidate, Route

@@ -7,6 +7,7 @@ import socket
 import ssl
 import typing as t
 
+from .addresses import is_loopback
 from .challenges import parse_challenges
 from .url import Proxy
 
@@ -20,6 +21,7 @@ __all__ = [
     "hint_for_connection",
     "hint_for_garbage",
     "hint_for_handshake",
+    "hint_for_loopback",
     "hint_for_silence",
     "hint_for_status",
     "hint_for_timeout",
@@ -77,6 +79,8 @@ def hint_for_status(proxy: Proxy, target: Target, response: Response) -> str | N
             f"{where[0]} in a browser" if where else "any page in a browser"
         )
     if status == 403:
+        if target.port == 443:
+            return f"the proxy's rules forbid {target}; ask who runs it to allow that"
         return (
             f"the proxy's rules forbid {target}; many allow CONNECT to port 443 only,"
             " so wss:// may pass where ws:// does not"
@@ -86,6 +90,13 @@ def hint_for_status(proxy: Proxy, target: Target, response: Response) -> str | N
     if status in (502, 503, 504):
         return f"the proxy is there but cannot reach {target}"
     return None
+
+
+def hint_for_loopback(proxy: Proxy, target: Target) -> str | None:
+    """Say what goes wrong when a proxy elsewhere is asked to connect to this machine."""
+    if not is_loopback(target.host) or is_loopback(proxy.host) or proxy.unix_path is not None:
+        return None
+    return f"to the proxy, {target.host} is the proxy itself; connect with proxy=None"
 
 
 def hint_for_authentication(proxy: Proxy, response: Response) -> str:

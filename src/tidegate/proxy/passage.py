@@ -26,6 +26,7 @@ from .hints import (
     hint_for_certificate,
     hint_for_connection,
     hint_for_handshake,
+    hint_for_loopback,
     hint_for_timeout,
     hint_for_tls,
 )
@@ -240,8 +241,11 @@ class Passage:
         exc.step = step.name if hop is None else hop.step
         exc.target = str(target)
         exc.elapsed = time.perf_counter() - self.started
-        if hop is not None and exc.response is None:
-            exc.response = hop.response
+        if hop is not None:
+            if exc.response is None:
+                exc.response = hop.response
+            if exc.step == CONNECT:
+                exc.hint = hint_for_loopback(hop.proxy, target) or exc.hint
 
     def words_for(self, step: Step, target: Target) -> str:
         """Say what a step does."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Generator
 
 from ..exceptions import InvalidProxyMessage, ProxyError
+from .addresses import IPAddress, parse_address
 from .hints import hint_for_garbage
 from .hop import Hop, Reconnect, Target, quoted
 from .url import Proxy
@@ -42,18 +42,6 @@ HINTS5 = {
 }
 
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-
-
-def parse_address(host: str) -> Address | None:
-    """Give the address that ``host`` is, None if it is a name."""
-    try:
-        # What follows "%" names a network interface of this machine only.
-        return ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return None
-
-
 class SOCKSHop(Hop):
     """What all versions have in common.
 
@@ -79,7 +67,7 @@ class SOCKSHop(Hop):
                 raise Reconnect from exc
             raise
 
-    def ask_for(self, address: Address | None) -> Generator[None, None, None]:
+    def ask_for(self, address: IPAddress | None) -> Generator[None, None, None]:
         """Negotiate a connection to ``address``, to the target's name if that is None."""
         raise NotImplementedError
 
@@ -103,7 +91,7 @@ class SOCKSHop(Hop):
 class SOCKS4Hop(SOCKSHop):
     """The negotiation with a SOCKS4 or SOCKS4a proxy."""
 
-    def ask_for(self, address: Address | None) -> Generator[None, None, None]:
+    def ask_for(self, address: IPAddress | None) -> Generator[None, None, None]:
         name = b""
         if address is not None and address.version == 4:
             packed = address.packed
@@ -131,7 +119,7 @@ class SOCKS4Hop(SOCKSHop):
 class SOCKS5Hop(SOCKSHop):
     """The negotiation with a SOCKS5 proxy."""
 
-    def ask_for(self, address: Address | None) -> Generator[None, None, None]:
+    def ask_for(self, address: IPAddress | None) -> Generator[None, None, None]:
         yield from self.authenticate()
         self.step = "CONNECT"
         if address is None:

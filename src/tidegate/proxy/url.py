@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import os
 import ssl as ssl_module
 import typing as t
@@ -99,6 +98,8 @@ class Proxy:
                 # RFC 1929 section 2 gives one byte to the length, and no room to an empty one.
                 if not 0 < len(value.encode(errors="surrogateescape")) < 256:
                     self.refuse(f"{what} isn't between 1 and 255 bytes long, as SOCKS5 needs")
+        if self.via is not None and self.unix_path is not None:
+            self.refuse("a Unix socket cannot be reached through another proxy")
         if self.ssl and not self.tls:
             raise ValueError(f"ssl argument is incompatible with {a(self.scheme)}:// proxy")
 
@@ -204,9 +205,7 @@ def parse_proxy(proxy: str, *, default_scheme: str | None = None) -> Proxy:
         return parse_single(proxy, default_scheme)
     chain: Proxy | None = None
     for url in proxy.split("->"):
-        hop = parse_single(url.strip(), default_scheme)
-        hop.via = chain
-        chain = hop
+        chain = dataclasses.replace(parse_single(url.strip(), default_scheme), via=chain)
     assert chain is not None
     return chain
 
@@ -307,12 +306,3 @@ def parse_proxy_url(proxy_url: str) -> tuple[str, str, int, str | None, str | No
             proxy_url, "URL is in an invalid format, write user and password as user:pass@"
         )
     return parts.scheme, parts.hostname, port, parts.username, parts.password
-
-
-def is_address(host: str) -> bool:
-    """Say whether ``host`` is an IP address and not a name."""
-    try:
-        ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:
-        return False
-    return True
