@@ -342,6 +342,21 @@ class TestAuthentication:
         assert hop.step == "authenticate"
         assert "refused the user name or the password" in hop.error.hint
 
+    def test_wrong_login(self):
+        pytest.importorskip("spnego")
+        hop = start("http://user:pass@proxy.test")
+        hop.receive_data(challenge("NTLM"))
+        hop.receive_data(challenge("NTLM"))
+        assert hop.error.hint == (
+            "the proxy accepts only ntlm; check the user name, with its domain as DOMAIN\\user, "
+            "and the password"
+        )
+
+    def test_an_example_has_brackets_where_they_are_needed(self):
+        hop = start("http://[2001:db8::1]:3128")
+        hop.receive_data(challenge("Basic realm=x"))
+        assert hop.error.hint.endswith("http://user:password@[2001:db8::1]:3128")
+
     def test_401_is_taken_for_407(self):
         hop = start("http://user:pass@proxy.test")
         hop.receive_data(b"HTTP/1.1 401 No\r\nContent-Length: 0\r\nWWW-Authenticate: Basic\r\n\r\n")

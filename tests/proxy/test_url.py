@@ -162,8 +162,14 @@ class TestLibcloudForm:
     @pytest.mark.parametrize(
         "url",
         ["http://proxy.test", "socks5://proxy.test:1", "proxy.test:1", "http://u@proxy.test:1",
-         "http://:1", "http://u:@proxy.test:1", "http://proxy.test:x"],
+         "http://:1", "http://u:@proxy.test:1", "http://proxy.test:x", "http://pro\nxy.test:1"],
     )  # fmt: skip
     def test_refused(self, url):
         with pytest.raises(ValueError):
             parse_proxy_url(url)
+
+    def test_a_token_is_not_shown(self):
+        for parse in parse_proxy_url, parse_proxy:
+            with pytest.raises(InvalidProxy) as raised:
+                parse("http://t0ken@proxy.test:1")
+            assert "t0ken" not in str(raised.value)

@@ -9,6 +9,7 @@ import typing as t
 
 from .addresses import is_loopback
 from .challenges import parse_challenges
+from .negotiate import is_available as is_negotiate_available
 from .url import Proxy
 
 if t.TYPE_CHECKING:
@@ -26,6 +27,7 @@ __all__ = [
     "hint_for_status",
     "hint_for_timeout",
     "hint_for_tls",
+    "with_password",
 ]
 
 # How those whom one may have reached instead of an HTTP proxy begin to talk.
@@ -33,10 +35,15 @@ TLS_RECORDS = (b"\x14\x03", b"\x15\x03", b"\x16\x03")
 SOCKS4_REPLIES = tuple(bytes([0, code]) for code in range(0x5A, 0x5E))
 
 
-def with_scheme(proxy: Proxy, scheme: str) -> str:
-    """Give the URL of a proxy with another scheme, without credentials."""
+def with_scheme(proxy: Proxy, scheme: str, user_info: str = "") -> str:
+    """Give the URL of a proxy with another scheme and other credentials, by default none."""
     host = f"[{proxy.host}]" if ":" in proxy.host else proxy.host
-    return f"{scheme}://{host}:{proxy.port}"
+    return f"{scheme}://{user_info}{host}:{proxy.port}"
+
+
+def with_password(proxy: Proxy) -> str:
+    """Give the URL of a proxy as it would be with a user and a password."""
+    return with_scheme(proxy, proxy.scheme, "user:password@")
 
 
 def hint_for_garbage(proxy: Proxy, data: bytes) -> str | None:
@@ -104,15 +111,14 @@ def hint_for_authentication(proxy: Proxy, response: Response) -> str:
     offered = parse_challenges(response.headers.get_all("Proxy-Authenticate"))
     schemes = {challenge.scheme for challenge in offered}
     if proxy.username is None and proxy.auth is None:
-        example = f"{proxy.scheme}://user:password@{proxy.host}:{proxy.port}"
         if schemes and not schemes & {"basic", "digest", "ntlm", "negotiate"}:
             return f"the proxy wants credentials of the kind {', '.join(sorted(schemes))}"
-        return f"the proxy wants a user name and a password: {example}"
+        return f"the proxy wants a user name and a password: {with_password(proxy)}"
     if schemes and not schemes & {"basic", "digest"}:
-        return (
-            f"the proxy accepts only {', '.join(sorted(schemes))}; "
-            "NTLM and Negotiate need `pip install tidegate[spnego]`"
-        )
+        accepted = f"the proxy accepts only {', '.join(sorted(schemes))}"
+        if schemes & {"ntlm", "negotiate"} and not is_negotiate_available():
+            return f"{accepted}, which need `pip install tidegate[spnego]`"
+        return f"{accepted}; check the user name, with its domain as DOMAIN\\user, and the password"
     return "the proxy refused the user name or the password; percent-escape special characters"
 
 

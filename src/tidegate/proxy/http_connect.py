@@ -30,9 +30,9 @@ EXCERPT_SIZE = 1024
 # How often credentials are offered: NTLM needs three requests, a stale nonce one more.
 MAX_ROUNDS = 6
 
-# Proxies leave out the reason phrase, with its space or without.
 parse_chunk_size = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\n]*)?\r?\n").fullmatch
 
+# Proxies leave out the reason phrase, with its space or without.
 parse_status_line = re.compile(rb"HTTP/(\d+(?:\.\d+)?) +(\d{3})(?: +(.*))?", re.DOTALL).fullmatch
 
 

@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 from ..exceptions import InvalidProxyMessage, ProxyError
 from .addresses import IPAddress, parse_address
-from .hints import hint_for_garbage
+from .hints import hint_for_garbage, with_password
 from .hop import Hop, Reconnect, Target, quoted
 from .url import Proxy
 
@@ -137,8 +137,8 @@ class SOCKS5Hop(SOCKSHop):
 
     def authenticate(self) -> Generator[None, None, None]:
         """Agree on a method (RFC 1928 section 3) and use it."""
-        with_password = self.proxy.username is not None
-        methods = [NO_AUTHENTICATION, USERNAME_PASSWORD] if with_password else [NO_AUTHENTICATION]
+        has_password = self.proxy.username is not None
+        methods = [NO_AUTHENTICATION, USERNAME_PASSWORD] if has_password else [NO_AUTHENTICATION]
         self.send(bytes([5, len(methods), *methods]))
         start = yield from self.read_exact(1)
         self.expect(start[0], (5,), start)
@@ -147,13 +147,13 @@ class SOCKS5Hop(SOCKSHop):
             return
         self.step = "authenticate"
         if method == NO_ACCEPTABLE_METHOD:
-            example = f"{self.proxy.scheme}://user:password@{self.proxy.host}:{self.proxy.port}"
+            hint = f"give a user name and a password: {with_password(self.proxy)}"
             raise ProxyError(
                 "SOCKS5 proxy wants another way to authenticate than "
-                + ("a user name and a password" if with_password else "none"),
-                hint=None if with_password else f"give a user name and a password: {example}",
+                + ("a user name and a password" if has_password else "none"),
+                hint=None if has_password else hint,
             )
-        if method != USERNAME_PASSWORD or not with_password:
+        if method != USERNAME_PASSWORD or not has_password:
             raise InvalidProxyMessage(f"SOCKS5 proxy chose a method not offered: {method}")
         user = (self.proxy.username or "").encode(errors="surrogateescape")
         password = (self.proxy.password or "").encode(errors="surrogateescape")

@@ -252,9 +252,7 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
         username = urllib.parse.unquote(username, errors="surrogateescape")
         # SOCKS4 knows users but no passwords.
         if password is None and not scheme.startswith("socks4"):
-            # It may be a token, which nobody should see in a log.
-            hidden = f"{scheme}://***@{parts.netloc.rpartition('@')[2]}"
-            raise InvalidProxy(hidden, "username provided without password")
+            raise InvalidProxy(without_user(parts), "username provided without password")
     if password is not None:
         password = urllib.parse.unquote(password, errors="surrogateescape")
     try:
@@ -268,6 +266,11 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
         )
     except UnicodeError as exc:
         raise InvalidProxy(proxy, f"hostname isn't valid: {exc}") from exc
+
+
+def without_user(parts: urllib.parse.SplitResult) -> str:
+    """Give a URL without a user that has no password: it may be a token, which is as secret."""
+    return f"{parts.scheme}://***@{parts.netloc.rpartition('@')[2]}"
 
 
 def ascii_host(host: str) -> str:
@@ -292,6 +295,8 @@ def parse_proxy_url(proxy_url: str) -> tuple[str, str, int, str | None, str | No
         ValueError: if the scheme is another, or the host, the port, or the password of a user is
             missing.
     """
+    if has_control_characters(proxy_url) or " " in proxy_url:
+        raise InvalidProxy(proxy_url, "it has spaces or control characters")
     try:
         parts = urllib.parse.urlsplit(proxy_url)
         port = parts.port
@@ -303,6 +308,6 @@ def parse_proxy_url(proxy_url: str) -> tuple[str, str, int, str | None, str | No
         raise InvalidProxy(proxy_url, "write it as http://<hostname>:<port>, both are needed")
     if parts.username is not None and not parts.password:
         raise InvalidProxy(
-            proxy_url, "URL is in an invalid format, write user and password as user:pass@"
+            without_user(parts), "URL is in an invalid format, write both as user:pass@"
         )
     return parts.scheme, parts.hostname, port, parts.username, parts.password
