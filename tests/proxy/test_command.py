@@ -193,6 +193,11 @@ class TestProbe:
         assert status == 1
         assert "failed: connecting to 127.0.0.1:1 failed: Connection refused" in out
 
+    def test_certificates_that_are_not_there(self, route):
+        status, out, _ = route("wss://127.0.0.1:1/", "--probe", "--ca", "/no/such/ca.pem")
+        assert status == 1
+        assert "No such file" in out
+
     def test_time_limit(self, route, http_proxy):
         http_proxy.faults = Faults(silent=True)
         arguments = ("--proxy", http_proxy.url, "--probe", "--timeout", "0.1")

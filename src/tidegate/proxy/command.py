@@ -9,7 +9,6 @@ import json
 import os
 import re
 import socket
-import ssl
 import sys
 import typing as t
 from pathlib import Path
@@ -19,6 +18,7 @@ from .choice import ProxyLike, route
 from .hop import Target
 from .passage import Passage
 from .routes import Route
+from .tls import make_context
 from .url import Proxy
 
 __all__ = ["add_arguments", "run"]
@@ -183,8 +183,8 @@ async def probe_route(way: Route, args: argparse.Namespace) -> Probe:
 
     passage = Passage(way, open_timeout=args.timeout)
     probe = Probe(str(way))
-    context = ssl.create_default_context(cafile=args.ca) if args.ca else None
     try:
+        context = make_context(args.ca) if args.ca else None
         async with asyncio.timeout(args.timeout):
             loop = asyncio.get_running_loop()
             client = connect(args.uri)

@@ -1,0 +1,1 @@
+"""Connections of programs that use threads instead of an event loop."""
