@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -91,7 +92,8 @@ def describe_environment() -> dict[str, str]:
             cpu = line.split(":", 1)[1].strip()
             break
     described = {
-        "CPU": cpu,
+        "CPU": f"{os.cpu_count()} × {cpu}",
+        "Busy before": f"{os.getloadavg()[0]:.1f} processes (load average of the last minute)",
         "System": f"{platform.system()} {platform.release().split('-')[0]}",
         "Python": platform.python_version(),
         "C compiler": subprocess.run(
