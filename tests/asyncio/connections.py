@@ -111,6 +111,12 @@ class RawPeer:
             if opcode == CLOSE:
                 return int.from_bytes(data[:2], "big") if data else 1005
 
+    async def finish(self, code=1000):
+        """Do the closing handshake, and close the connection."""
+        self.send_close(code)
+        await self.close_code()
+        await self.close()
+
     def stop_reading(self):
         """Read nothing any more; what is sent to it stays with the sender."""
         self.writer.transport.pause_reading()

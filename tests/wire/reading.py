@@ -99,6 +99,9 @@ def read_messages(
                 while True:
                     message = methods.next_message(reader, join)
                     if message is None:
+                        if reader.queued:
+                            reader.queued = False
+                            continue
                         break
                     if message is CONTROL:
                         outcome.control.append((reader.opcode, methods.take_payload(reader)))

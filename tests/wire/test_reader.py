@@ -281,6 +281,19 @@ def test_order_of_messages_that_wait():
     assert reader.held == 0
 
 
+def test_each_message_that_is_completed_in_the_queue_is_told():
+    """Who reads ahead can stop after any of them, so the memory they hold is bounded."""
+    reader = make_reader()
+    reader.feed((frame(BINARY, b"a", False) + frame(CONT, b"b")) * 3)
+    for number in range(1, 4):
+        assert methods.next_message(reader, False) is None
+        assert reader.queued
+        assert reader.held == 2 * number
+        reader.queued = False
+    assert methods.next_message(reader, False) is None
+    assert not reader.queued
+
+
 class TestDiscarding:
     """What nobody is going to take is checked, and dropped."""
 

@@ -136,6 +136,7 @@ cdef class Channel:
     cpdef object read_ahead(self)
     cdef object took_message(self)
     cdef object resume_reading(self)
+    cdef object yield_turn(self)
     cpdef object continue_soon(self)
     cdef object wrote(self)
     cpdef object flush(self)

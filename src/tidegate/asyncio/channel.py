@@ -610,6 +610,8 @@ class Channel:
                 self.wake_receiver()
         if not reader.stopped:
             self.read_ahead()
+        elif self.read_paused:
+            self.resume_reading()
         if (
             self.piece_waiter is not None
             and (reader.has_fragment() or self.ended)
@@ -622,10 +624,7 @@ class Channel:
         given = False
         while True:
             if self.over_budget():
-                if not self.read_paused:
-                    self.read_paused = True
-                    self.transport.pause_reading()
-                self.continue_soon()
+                self.yield_turn()
                 break
             message = self.next_message(True)
             if message is None:
@@ -674,6 +673,13 @@ class Channel:
             return False
         return bool(self.reader.held) or self.reader.unread() > 0
 
+    def yield_turn(self) -> None:
+        """Give the event loop its turn before what was received is read on."""
+        if not self.read_paused:
+            self.read_paused = True
+            self.transport.pause_reading()
+        self.continue_soon()
+
     def continue_soon(self) -> None:
         """Go on with what was received in the next turn of the loop."""
         if not self.continuing:
@@ -696,9 +702,14 @@ class Channel:
                 return None
             if message is not CONTROL:
                 return message
+            over_budget = self.over_budget()
+            self.burst += 1
             self.control_received(reader.opcode, reader.take_payload())
             if self.writer.writes:
                 self.wrote()
+            if over_budget:
+                self.yield_turn()
+                return None
 
     def failed(self, exc: Exception) -> None:
         """Fail the connection, but not before the messages that came first were received."""
@@ -723,6 +734,10 @@ class Channel:
                 return
             message = self.next_message(False)
             if message is None:
+                if reader.queued:
+                    # There is one more message in the queue, and maybe more to read.
+                    reader.queued = False
+                    continue
                 if reader.held <= self.high or wanted or self.draining:
                     if self.read_paused:
                         self.resume_reading()
@@ -736,7 +751,9 @@ class Channel:
             self.read_ahead()
 
     def resume_reading(self) -> None:
-        """Let the transport read again."""
+        """Let the transport read again, unless there is still something to read before."""
+        if self.continuing:
+            return
         self.read_paused = False
         if self.transport is not None and not self.ended:
             self.transport.resume_reading()

@@ -81,6 +81,8 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
     connection_exc: Exception | None = None
     send_in_progress: asyncio.Future[None] | None = None
     close_deadline: float | None = None
+    # Whether recv_streaming() was left in the middle of a message.
+    _gave_up = False
 
     def __init__(
         self,
@@ -274,7 +276,7 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
                     return
         finally:
             # Half a message can't be received by anybody else.
-            self.streaming = begun and not self.ended
+            self.streaming = self._gave_up = begun and not self.ended
 
     async def iterate(self) -> AsyncIterator[Data]:
         """Iterate over messages by way of `recv`."""
@@ -720,6 +722,9 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
         self.connection_exc = exc
         self.opening = False
         self.ended = True
+        if self._gave_up:
+            self.streaming = False
+            self.protocol.frame_reader.drop()
         self.protocol.frame_writer.take()
         for extension in self.protocol.extensions:
             if isinstance(extension, PerMessageDeflate):

@@ -76,6 +76,7 @@ cdef class FrameReader:
     # what was received and not yet taken
     cdef public object queue
     cdef public Py_ssize_t held
+    cdef public bint queued
     cdef public Py_ssize_t frames_read
 
     cpdef object configure(self, extensions)

@@ -135,6 +135,7 @@ class FrameReader:
         self.queue: Any = None
         self.log: Callable[[int, bytes, bool], None] | None = None
         self.held = 0
+        self.queued = False
         self.frames_read = 0
 
     def configure(self, extensions: Sequence[Extension]) -> None:
@@ -456,6 +457,8 @@ class FrameReader:
         """Read a message: ``str``, ``bytes``, None if more is needed, or CONTROL.
 
         On CONTROL, a control frame was read and the caller takes its payload with `take_payload`.
+        On None, ``queued`` says whether a fragmented message has just been completed in the queue;
+        the caller should ask again if it wants more.
 
         Args:
             join: whether to give a fragmented message, when it is complete and the first, rather
@@ -480,12 +483,13 @@ class FrameReader:
                     return payload_text(payload, self.length)
                 return payload_bytes(payload, self.length)
             message = self.assemble(join)
-            if message is not None:
+            if message is not None or self.queued:
                 return message
         return None
 
     def assemble(self, join: bool) -> Any:
         """Put the frame that was read to its message; give the message when it is complete."""
+        self.queued = False
         first = self.opcode != CONT
         data = self.frame_data()
         partial = self.partial
@@ -510,6 +514,7 @@ class FrameReader:
         self.partial = None
         if join and len(self.queue) == 1:
             return self.pop()
+        self.queued = True
         return None
 
     # Messages that wait to be taken
