@@ -62,7 +62,7 @@ def pytest_pyfunc_call(pyfuncitem):
     return True
 
 
-def run_strictly(coroutine, loop_factory, *, tasks_may_stay=False, timeout=30):
+def run_strictly(coroutine, loop_factory, *, tasks_may_stay=False, timeout=60):
     """Run a coroutine; fail if it leaves tasks, or exceptions that nobody has seen."""
     complaints = []
 
