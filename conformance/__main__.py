@@ -52,12 +52,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m conformance", description=__doc__)
     parser.add_argument("--set", choices=SETS, default="all", help="which cases")
     parser.add_argument("--role", choices=("server", "client", "both"), default="both")
-    parser.add_argument("--library", default="tidegate", help="what is tested")
+    parser.add_argument("--library", dest="peer", default="tidegate", help="what is tested")
     parser.add_argument("--jobs", type=int, default=min(os.cpu_count() or 1, 4))
     arguments = parser.parse_args()
 
     groups, expected = SETS[arguments.set]
-    folder = WORK / "reports" / arguments.library
+    folder = WORK / "reports" / arguments.peer
     shutil.rmtree(folder, ignore_errors=True)
     failed = False
     try:
@@ -67,12 +67,12 @@ def main() -> int:
                 continue
             started = time.monotonic()
             verdict = asyncio.run(
-                run_groups(arguments.library, role, groups, folder, arguments.jobs)
+                run_groups(arguments.peer, role, groups, folder, arguments.jobs)
             )
             complaints = verdict.complaints(expected)
             counts = ", ".join(f"{count} {what}" for what, count in verdict.counts().items())
             seconds = time.monotonic() - started
-            print(f"{arguments.library} as a {role}: {counts} ({seconds:.0f} s)", flush=True)
+            print(f"{arguments.peer} as a {role}: {counts} ({seconds:.0f} s)", flush=True)
             for complaint in complaints:
                 print(f"  {complaint}")
             failed = failed or bool(complaints)

@@ -60,14 +60,14 @@ async def answer(library: Any, closed: type[Exception], url: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser()
-    parser.add_argument("library", choices=MODULES)
+    parser.add_argument("peer", choices=MODULES)
     roles = parser.add_subparsers(dest="role", required=True)
     roles.add_parser("server").add_argument("--port", type=int, required=True)
     roles.add_parser("client").add_argument("--url", required=True)
     parser.add_argument("--uvloop", action="store_true")
     arguments = parser.parse_args()
 
-    server, client, exceptions = MODULES[arguments.library]
+    server, client, exceptions = MODULES[arguments.peer]
     closed = importlib.import_module(exceptions).ConnectionClosed
     if arguments.role == "server":
         work = serve(importlib.import_module(server), closed, arguments.port)
