@@ -55,7 +55,7 @@ peers:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then .ci/install-peers || true; fi
 
 # What can't differ when the core is uncompiled, and takes long, is tested once.
-ONCE := cli project benchmarks conformance testing proxy/real test_docs.py test_examples.py
+ONCE := cli project benchmarks conformance testing proxy/real proxyprotocol/real test_docs.py test_examples.py
 
 test: lint peers
 	$(PY) -m pytest --quiet --numprocesses auto --maxprocesses 4

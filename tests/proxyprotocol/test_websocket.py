@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import struct
 
 import pytest
 
@@ -239,12 +240,28 @@ async def test_health_checks_are_quiet(kinds, caplog):
                 sock.sendall(build(Header(command="LOCAL")))
             while policy.counters.local < 1:
                 await asyncio.sleep(0.001)
+            # HAProxy resets its checks.
+            with socket.create_connection(address) as sock:
+                sock.sendall(build(Header(command="LOCAL")))
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         if not kinds[0]:
             while policy.counters.empty < 1:
                 await asyncio.sleep(0.001)
         await asyncio.sleep(0.02)
     loud = [r for r in caplog.records if r.levelno > logging.INFO or r.exc_info]
     assert loud == []
+
+
+async def test_closing_tls_twice(certificates):
+    """asyncio's transport for TLS doesn't know its protocol any more then."""
+    server_context, client_context = certificates
+    async with server_of(ssl=server_context) as server:
+        async with connect_to(server, ssl=client_context, send_proxy_header=HEADER):
+            (connection,) = server.connections
+            connection.transport.close()
+            connection.transport.close()
+            await connection.wait_closed()
+        assert not server.all_connections
 
 
 async def test_closing_the_server(kinds):

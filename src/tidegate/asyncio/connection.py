@@ -744,7 +744,11 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
         self.received()
         if self.transport is not None:
             # asyncio's transport for TLS keeps methods of its protocol, which refers to it.
-            self.transport.set_protocol(NOBODY)
+            try:
+                self.transport.set_protocol(NOBODY)
+            except AttributeError:
+                # It has let go of its protocol already, as it does when it is closed twice.
+                pass
         if self.listener is not None:
             self.call_listener("on_close", self.closed_error())
             # It refers to this connection, which refers to it.

@@ -32,7 +32,7 @@ from .broadcast import broadcast
 from .connection import Connection, check_limits
 from .limits import Limits
 from .listener import Listener, attach, is_listener_factory
-from .transports import create_server, create_unix_server, start_tls
+from .transports import create_server, create_unix_server
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -699,9 +699,7 @@ def serve(
             return cast("asyncio.Server", await listen(loop, factory))
         from ..proxyprotocol.gate import HeaderGate
 
-        server.gate = HeaderGate(
-            proxy_protocol, factory, start_tls=functools.partial(start_tls, loop), **tls_later
-        )
+        server.gate = HeaderGate(proxy_protocol, factory, **tls_later)
         return cast("asyncio.Server", await listen(loop, server.gate, tls_later=bool(tls_later)))
 
     server = Server(start, handler, logger)

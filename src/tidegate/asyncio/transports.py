@@ -77,11 +77,15 @@ async def create_server(
     Args:
         loop: the event loop.
         factory: makes the protocol of a connection.
-        tls_later: whether `start_tls` is called for the connections.
+        tls_later: whether the loop's own ``start_tls`` is called for the connections. Then they
+            get its own transports: with aiofastnet's, connections that are reset then are reported
+            as errors, and on uvloop they break ``add_reader``.
         **kwargs: arguments of `asyncio.loop.create_server`.
 
     """
-    if not tls_later and polls(loop, kwargs):
+    if tls_later:
+        return await loop.create_server(factory, **kwargs)
+    if polls(loop, kwargs):
         return cast("asyncio.Server", await listen_tcp(loop, factory, **without_tls(kwargs)))
     if fits(loop):
         return await aiofastnet.create_server(loop, factory, **kwargs)
@@ -92,7 +96,9 @@ async def create_unix_server(
     loop: asyncio.AbstractEventLoop, factory: Factory, *, tls_later: bool = False, **kwargs: Any
 ) -> asyncio.Server:
     """Listen on a Unix socket; see `asyncio.loop.create_unix_server` and `create_server`."""
-    if not tls_later and polls(loop, kwargs):
+    if tls_later:
+        return await loop.create_unix_server(factory, **kwargs)
+    if polls(loop, kwargs):
         return cast("asyncio.Server", await listen_unix(loop, factory, **without_tls(kwargs)))
     if fits(loop):
         return await aiofastnet.create_unix_server(loop, factory, **kwargs)

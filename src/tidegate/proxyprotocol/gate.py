@@ -10,7 +10,7 @@ import asyncio
 import logging
 import sys
 import typing as t
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from ssl import SSLContext
 
 from ..printable import printable
@@ -25,7 +25,6 @@ __all__ = ["HeaderGate"]
 logger = logging.getLogger("tidegate.proxyprotocol")
 
 ProtocolFactory = Callable[[Endpoints], asyncio.BaseProtocol]
-StartTLS = Callable[..., Awaitable[asyncio.Transport | None]]
 
 # How much is read at once where reading too much does no harm, in bytes.
 READ_SIZE = 2048
@@ -44,8 +43,6 @@ class HeaderGate:
         ssl: the TLS context, for TLS that begins after the header.
         ssl_handshake_timeout: how long the TLS handshake may take, in seconds.
         ssl_shutdown_timeout: how long ending TLS may take, in seconds.
-        start_tls: what begins TLS, in place of ``loop.start_tls``; called with the transport, the
-            protocol and the context first, and with the same keywords.
     """
 
     def __init__(
@@ -56,7 +53,6 @@ class HeaderGate:
         ssl: SSLContext | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-        start_tls: StartTLS | None = None,
     ) -> None:
         self.policy = policy
         self.factory = factory
@@ -67,7 +63,6 @@ class HeaderGate:
             "ssl_shutdown_timeout": ssl_shutdown_timeout,
         }
         self.loop = asyncio.get_running_loop()
-        self.start_tls = start_tls or self.loop.start_tls
         self.waiting: set[HeaderProtocol] = set()
         self.handshakes: set[asyncio.Task[None]] = set()
         if (
@@ -257,7 +252,7 @@ class HeaderProtocol(asyncio.BufferedProtocol):
             # start_tls() has introduced TLS to the transport, TLS gets what was read.
             self.gate.loop.call_soon(self.gate.loop.call_soon, self.feed_tls)
         try:
-            transport = await self.gate.start_tls(
+            transport = await self.gate.loop.start_tls(
                 self.transport, early, context, **self.gate.tls_options
             )
             assert transport is not None
