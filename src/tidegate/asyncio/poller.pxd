@@ -20,6 +20,7 @@ cdef int MANY_EVENTS
 
 @cython.final
 cdef class Poller:
+    cdef object __weakref__
     cdef public object loop
     cdef object epoll
     cdef int fd
@@ -48,6 +49,7 @@ cdef class PollTransport:
     cdef Py_ssize_t low
     cdef bint writing_paused
     cdef bint reading
+    cdef bint at_end
     cdef bint closing
     cdef bint ending
     cdef bint lost

@@ -16,8 +16,10 @@ import collections
 import errno
 import select
 import socket
+import weakref
 from typing import TYPE_CHECKING, Any
 
+from ..wire.writer import as_bytes
 from .channel import Channel
 
 try:
@@ -109,7 +111,7 @@ class Poller:
         # less than a turn of the event loop. Its other callbacks have to get their turn, too.
         n = MANY_EVENTS
         for _ in range(MOST_ROUNDS):
-            if n < MANY_EVENTS:
+            if n < MANY_EVENTS or not self.users:
                 break
             n = poll_events(self.events, self.epoll, self.fd, MOST_EVENTS)
             for i in range(n):
@@ -129,7 +131,8 @@ def as_transport(target: Any) -> PollTransport:
     return transport
 
 
-pollers: dict[int, Poller] = {}
+# A loop that was closed, and what was left open on it, take their poller with them.
+pollers: weakref.WeakValueDictionary[int, Poller] = weakref.WeakValueDictionary()
 
 
 def get_poller(loop: asyncio.AbstractEventLoop) -> Poller:
@@ -166,6 +169,8 @@ class PollTransport:
         self.low = DEFAULT_HIGH // 4
         self.writing_paused = False
         self.reading = True
+        # Whether the other side has ended the stream.
+        self.at_end = False
         self.closing = False
         self.ending = False
         self.lost = False
@@ -192,7 +197,7 @@ class PollTransport:
         """Watch what is to be watched."""
         mask = 0
         if not self.lost:
-            if self.reading and not self.closing:
+            if self.reading and not self.closing and not self.at_end:
                 mask = READABLE
             if self.backlog:
                 mask |= WRITABLE
@@ -206,7 +211,7 @@ class PollTransport:
         if mask & WRITABLE and self.backlog:
             self.write_ready()
         if mask & ~WRITABLE and not self.lost:
-            if self.reading and not self.closing:
+            if self.reading and not self.closing and not self.at_end:
                 self.read_ready()
             elif self.backlog and mask & ~(WRITABLE | READABLE):
                 # An error, which only writing would find.
@@ -217,14 +222,24 @@ class PollTransport:
         channel = self.channel
         shared = channel is not None and channel.can_share()
         data: bytes | None = None
+        view: Any = None
+        if not shared and self.is_buffered():
+            try:
+                view = self.protocol.get_buffer(-1)
+                if not len(view):
+                    # Nothing received into it would look like the end of the stream.
+                    raise RuntimeError("get_buffer() returned an empty buffer")
+            except Exception as exc:
+                self.protocol_failed(exc, "get_buffer()")
+                return
         try:
             if shared:
                 assert channel is not None
                 n = receive(self.sock, self.fd, channel.hub.buffer, HEADROOM, BUFFER_SIZE)
                 if n < 0:
                     return
-            elif self.is_buffered():
-                n = self.sock.recv_into(self.protocol.get_buffer(-1))
+            elif view is not None:
+                n = self.sock.recv_into(view)
             else:
                 data = self.sock.recv(BUFFER_SIZE)
                 n = len(data)
@@ -251,8 +266,8 @@ class PollTransport:
 
     def receive_eof(self) -> None:
         """Take note of the end of the stream."""
+        self.at_end = True
         if self.protocol.eof_received():
-            self.reading = False
             self.update()
         else:
             self.close()
@@ -280,7 +295,10 @@ class PollTransport:
             return
         if self.writing_paused and self.pending <= self.low:
             self.writing_paused = False
-            self.protocol.resume_writing()
+            try:
+                self.protocol.resume_writing()
+            except Exception as exc:
+                self.tell(exc, "protocol.resume_writing() failed")
         if not self.backlog:
             self.update()
             if self.closing:
@@ -297,16 +315,20 @@ class PollTransport:
 
     def protocol_failed(self, exc: Exception, where: str) -> None:
         """End the connection because of an error of the protocol."""
+        self.tell(exc, f"Fatal error: protocol failed: {where}")
+        self.reading = False
+        self.lose(exc)
+
+    def tell(self, exc: Exception, message: str) -> None:
+        """Tell of an error of the protocol."""
         self.loop.call_exception_handler(
             {
-                "message": f"Fatal error: protocol failed: {where}",
+                "message": message,
                 "exception": exc,
                 "transport": self,
                 "protocol": self.protocol,
             }
         )
-        self.reading = False
-        self.lose(exc)
 
     def lose(self, exc: Exception | None) -> None:
         """Say goodbye, in the next turn of the loop."""
@@ -395,9 +417,10 @@ class PollTransport:
         """Write bytes, now or when there is room."""
         if self.ending:
             raise RuntimeError("Cannot call write() after write_eof()")
-        if self.lost or not data:
-            return
-        self.write_now(data if type(data) is bytes else bytes(data))
+        if type(data) is not bytes:
+            data = as_bytes(data)
+        if data and not self.lost:
+            self.write_now(data)
 
     def write_now(self, data: bytes) -> None:
         """Write bytes, now or when there is room."""
@@ -419,7 +442,7 @@ class PollTransport:
         """Write several pieces of bytes without joining them."""
         if self.ending:
             raise RuntimeError("Cannot call writelines() after write_eof()")
-        pieces = [line if type(line) is bytes else bytes(line) for line in lines]
+        pieces = [as_bytes(line) for line in lines]
         if self.lost:
             return
         n = 0
@@ -440,14 +463,23 @@ class PollTransport:
 
     def wait(self, data: Any) -> None:
         """Write bytes when there is room."""
+        if self.lost:
+            return
         if self.backlog is None:
             self.backlog = collections.deque()
         self.backlog.append(data)
         self.pending += len(data)
         self.update()
+        self.pause_if_full()
+
+    def pause_if_full(self) -> None:
+        """Tell the protocol if more waits than the limit."""
         if self.pending > self.high and not self.writing_paused:
             self.writing_paused = True
-            self.protocol.pause_writing()
+            try:
+                self.protocol.pause_writing()
+            except Exception as exc:
+                self.tell(exc, "protocol.pause_writing() failed")
 
     def can_write_eof(self) -> bool:
         """Sockets have a half-close."""
@@ -486,6 +518,7 @@ class PollTransport:
             raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
         self.high = high
         self.low = low
+        self.pause_if_full()
 
 
 class Listener:
