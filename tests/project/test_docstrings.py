@@ -44,7 +44,7 @@ def members(cls):
             yield name, member
 
 
-@pytest.mark.filterwarnings("ignore:.*older API:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name):
     module = importlib.import_module(name)
