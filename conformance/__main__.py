@@ -66,9 +66,7 @@ def main() -> int:
             if arguments.role not in (role, "both"):
                 continue
             started = time.monotonic()
-            verdict = asyncio.run(
-                run_groups(arguments.peer, role, groups, folder, arguments.jobs)
-            )
+            verdict = asyncio.run(run_groups(arguments.peer, role, groups, folder, arguments.jobs))
             complaints = verdict.complaints(expected)
             counts = ", ".join(f"{count} {what}" for what, count in verdict.counts().items())
             seconds = time.monotonic() - started
