@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 COMPILED := $(shell find src -name '*.pxd' -o -name '*.pyx' 2>/dev/null)
 COMPILED_PY := $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
 
-.PHONY: help build demo test lint peers test-all bench conformance clean
+.PHONY: help build demo test lint peers pytest test-all bench conformance clean
 
 help:
 	@echo "make demo         start a server, talk to it directly and through a proxy, print an account"
@@ -56,13 +56,15 @@ peers:
 
 # What can't differ when the core is uncompiled, and takes long, is tested once.
 ONCE := cli project benchmarks conformance testing proxy/real proxyprotocol/real test_docs.py test_examples.py
+PYTEST := $(PY) -m pytest --quiet --numprocesses auto --maxprocesses 4
 
-test: lint peers
-	$(PY) -m pytest --quiet --numprocesses auto --maxprocesses 4
-	TIDEGATE_NO_EXTENSIONS=1 $(PY) -m pytest --quiet --numprocesses auto --maxprocesses 4 \
-		$(ONCE:%=--ignore tests/%) tests tests/cli/test_demo.py
+pytest: $(VENV)/.test
+	$(PYTEST)
+	TIDEGATE_NO_EXTENSIONS=1 $(PYTEST) $(ONCE:%=--ignore tests/%) tests tests/cli/test_demo.py
 
-test-all:
+test: lint peers pytest
+
+test-all: peers
 	$(PYTHON) tests/all_pythons.py
 
 conformance: $(VENV)/.test

@@ -1,6 +1,6 @@
 """Runs the tests on every CPython that this machine has and tidegate supports: `make test-all`.
 
-Each has an environment of its own, ``.venv-3.12`` for example, which stays for the next time.
+Each has an environment of its own, ``.venv-3.12.1`` for example, which stays for the next time.
 """
 
 from __future__ import annotations
@@ -54,11 +54,11 @@ def probe(path: Path) -> tuple[str, tuple[int, ...]] | None:
     numbers = tuple(int(number) for number in re.findall(r"\d+", version)[:3])
     if implementation != "CPython" or numbers < OLDEST:
         return None
-    return f"{numbers[0]}.{numbers[1]}{''.join(free_threaded)}", numbers
+    return f"{version}{''.join(free_threaded)}", numbers
 
 
 def find_pythons() -> dict[str, Path]:
-    """Give the first interpreter of each minor version, by its name."""
+    """Give the first interpreter of each version, by its name."""
     found: dict[str, tuple[tuple[int, ...], Path]] = {}
     for path in candidates():
         known = probe(path)
@@ -69,32 +69,14 @@ def find_pythons() -> dict[str, Path]:
 
 
 def run_tests(name: str, path: Path) -> bool:
-    """Install tidegate for an interpreter and run the tests, compiled and uncompiled."""
-    environment = ROOT / f".venv-{name}"
-    python = environment / "bin" / "python"
-    commands: list[tuple[list[object], dict[str, str]]] = [
-        ([python, "-m", "pip", "install", "--quiet", "--editable", ".[speedups,test]"], {}),
-        ([python, "-m", "pytest", "--quiet"], {}),
-        ([python, "-m", "pytest", "--quiet"], {"TIDEGATE_NO_EXTENSIONS": "1"}),
-    ]
-    if not python.exists():
-        commands.insert(0, ([path, "-m", "venv", environment], {}))
-    for command, variables in commands:
-        shown = " ".join(
-            [*(f"{key}={value}" for key, value in variables.items()), *map(str, command)]
-        )
-        print(f"\n+ {shown}", flush=True)
-        result = subprocess.run(
-            [*map(str, command)], cwd=ROOT, env={**os.environ, **variables}, check=False
-        )
-        if result.returncode:
-            return False
-    return True
+    """Run the tests as `make test` does, in an environment for one interpreter."""
+    print(f"\nCPython {name}, {path}", flush=True)
+    command = ["make", "--no-print-directory", "pytest", f"PYTHON={path}", f"VENV=.venv-{name}"]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
 
 
 def main() -> int:
     pythons = find_pythons()
-    print("Testing on " + ", ".join(f"{name} ({path})" for name, path in pythons.items()))
     outcomes = {name: run_tests(name, path) for name, path in pythons.items()}
     print()
     for name, passed in outcomes.items():

@@ -57,7 +57,7 @@ def test_programs_are_examples(name):
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-@pytest.mark.filterwarnings("ignore:.*older API:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_programs_are_valid(page):
     for program in blocks(page, "python"):
         # Pieces of coroutines are common.

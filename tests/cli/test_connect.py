@@ -113,6 +113,20 @@ async def test_server_closes(line, status, remark):
     assert err.decode().splitlines()[-1].startswith(remark)
 
 
+async def test_server_closes_with_much_input_pending():
+    async with serving() as uri:
+        status, _, err = await converse(uri, lines=["close 1000", *["x" * 1000] * 1000])
+    assert status == 0
+    assert err == f"Connected to {uri}.\nConnection closed: 1000 (OK) as you wish.\n"
+
+
+async def test_characters_that_the_output_cannot_take(monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "ascii")
+    async with serving() as uri:
+        _, out, _ = await converse(uri, lines=["Grüße 🌊"])
+    assert out == "echo: Gr\\xfc\\xdfe \\U0001f30a\n"
+
+
 async def test_waits_for_what_comes_after_the_end_of_the_input():
     async def late(websocket):
         assert await websocket.recv() == "hello"

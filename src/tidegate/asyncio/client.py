@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import traceback
 import urllib.parse
@@ -15,7 +16,7 @@ from ..exceptions import InvalidMessage, InvalidStatus, InvalidURI, ProxyError, 
 from ..extensions.permessage_deflate import enable_client_permessage_deflate
 from ..headers import validate_subprotocols
 from ..http11 import USER_AGENT, Response
-from ..protocol import CONNECTING, LOGGERS, OPEN, Side
+from ..protocol import CONNECTING, OPEN
 from ..proxy.environment import may_have_proxy
 from ..uri import WebSocketURI, parse_uri
 from .arguments import PROXY_ARGUMENTS, refuse_older_arguments
@@ -304,7 +305,7 @@ class connect:
         self.reconnect_delays = reconnect_delays
         self.reconnect_limit = reconnect_limit
         self.on_event = on_event
-        self.logger: LoggerLike = LOGGERS[Side.CLIENT] if logger is None else logger
+        self.logger: LoggerLike = logging.getLogger("tidegate.client") if logger is None else logger
         self.create_connection = (
             ClientConnection if create_connection is None else create_connection
         )
@@ -426,8 +427,9 @@ class connect:
         except TimeoutError as exc:
             if not timeout.expired():
                 raise
-            # If there is a proxy, what was cancelled says how far it came.
-            notes = getattr(exc.__cause__, "__notes__", ())
+            # If there is a proxy, what was cancelled says how far it came. CPython 3.11.2 has it as
+            # the context only.
+            notes = getattr(exc.__cause__ or exc.__context__, "__notes__", ())
             raise TimeoutError("; ".join(["timed out during opening handshake", *notes])) from exc
         finally:
             # It refers to the task, which refers to the exception that this frame may raise.

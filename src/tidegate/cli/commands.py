@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import importlib
+import io
 import os
 import sys
 import typing as t
@@ -48,7 +49,6 @@ class Command:
 COMMANDS = (
     Command("connect", ".cli.connect", "talk to a WebSocket server, line by line"),
     Command("route", ".proxy.command", "tell which proxies lead to a server, and why"),
-    Command("run", ".integrations.run", "run a program written for websockets on tidegate"),
     Command("proxyprotocol", ".proxyprotocol.command", "relay, receive and read PROXY headers"),
     Command("demo", ".cli.demo", "show that it works: a server, a client, a proxy between them"),
 )
@@ -110,6 +110,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     arguments = with_command(sys.argv[1:] if argv is None else argv)
     args = make_parser(arguments[0] if arguments else None).parse_args(arguments)
+    for stream in (sys.stdout, sys.stderr):
+        # Not every terminal, or pipe on Windows, takes all characters.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         status = args.run(args)
         sys.stdout.flush()

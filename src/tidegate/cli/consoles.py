@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import collections
+import concurrent.futures
 import contextlib
 import os
 import shutil
@@ -21,9 +23,6 @@ __all__ = ["Console", "PromptConsole", "TerminalConsole", "escape", "open_consol
 PROMPT = "> "
 
 READ_SIZE = 65536
-
-# Lines that were read and not asked for yet.
-MAX_PENDING_LINES = 16
 
 # What may go to a terminal as it is although it isn't printable: the joiners of emoji and scripts.
 HARMLESS = frozenset("\t\u200c\u200d")
@@ -72,43 +71,27 @@ class Console:
     interrupted = False
 
     def __init__(self) -> None:
-        self.lines: asyncio.Queue[str | None] | None = None
+        self.lines: collections.deque[str] = collections.deque()
+        self.chunks: asyncio.Queue[list[str]] | None = None
 
     async def read_line(self) -> str | None:
         """Wait for a line of input, None at the end of it."""
-        if self.lines is None:
-            self.lines = asyncio.Queue(MAX_PENDING_LINES)
+        if self.chunks is None:
+            # Two, so that one is read while another is sent.
+            self.chunks = asyncio.Queue(2)
             # Reading cannot be interrupted, and must not keep the process from its end, so
             # neither the event loop's own threads nor the locks of sys.stdin will do.
             threading.Thread(
-                target=self.read_lines,
-                args=(sys.stdin.fileno(), asyncio.get_running_loop(), self.lines),
+                target=put_lines,
+                args=(sys.stdin.fileno(), asyncio.get_running_loop(), self.chunks),
                 daemon=True,
             ).start()
-        return await self.lines.get()
-
-    @staticmethod
-    def read_lines(
-        fd: int, loop: asyncio.AbstractEventLoop, lines: asyncio.Queue[str | None]
-    ) -> None:
-        """Put the lines of a file into a queue, and None at its end."""
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-
-        def put(line: str | None) -> None:
-            asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
-
-        rest: list[str] = []
-        # The loop is closed when nobody is interested any more.
-        with contextlib.suppress(RuntimeError, OSError, asyncio.CancelledError):
-            while data := os.read(fd, READ_SIZE):
-                *complete, last = decoder.decode(data).split("\n")
-                for line in complete:
-                    put("".join([*rest, line]).removesuffix("\r"))
-                    rest.clear()
-                rest.append(last)
-            if line := "".join([*rest, decoder.decode(b"", True)]):
-                put(line.removesuffix("\r"))
-            put(None)
+        while not self.lines:
+            chunk = await self.chunks.get()
+            if not chunk:
+                return None
+            self.lines.extend(chunk)
+        return self.lines.popleft()
 
     def show_message(self, message: str | bytes) -> None:
         """Show a message that was received."""
@@ -128,6 +111,28 @@ class Console:
             yield self
         finally:
             self.close()
+
+
+def put_lines(fd: int, loop: asyncio.AbstractEventLoop, chunks: asyncio.Queue[list[str]]) -> None:
+    """Put the lines of a file into a queue, as many at a time as come, and none at its end."""
+
+    def put(lines: list[str]) -> None:
+        asyncio.run_coroutine_threadsafe(chunks.put(lines), loop).result()
+
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    rest: list[str] = []
+    # The loop cancels this, or is closed, when nobody is interested any more.
+    with contextlib.suppress(concurrent.futures.CancelledError, RuntimeError, OSError):
+        while data := os.read(fd, READ_SIZE):
+            first, *others = decoder.decode(data).split("\n")
+            rest.append(first)
+            if others:
+                lines = ["".join(rest), *others[:-1]]
+                rest = [others[-1]]
+                put([line.removesuffix("\r") for line in lines])
+        if line := "".join([*rest, decoder.decode(b"", True)]):
+            put([line.removesuffix("\r")])
+        put([])
 
 
 class TerminalConsole(Console):

@@ -207,7 +207,9 @@ class ProxyServer:
             # Whatever a client does, or doesn't do any more, is its own affair.
             pass
         finally:
-            writer.transport.abort()
+            # With TLS, CPython 3.11.2 raises it when the connection is gone already.
+            with contextlib.suppress(AttributeError):
+                writer.transport.abort()
 
     async def negotiate(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Find out what a client wants, and do it."""

@@ -1,1 +1,0 @@
-"""tidegate in programs that were written for something else."""
