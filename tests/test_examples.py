@@ -17,6 +17,7 @@ import pytest
 
 from tidegate import ConnectionClosed, InvalidStatus, connect
 from tidegate.asyncio.server import serve
+from tidegate.proxyprotocol import Header
 from tidegate.testing.installed import free_port
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
@@ -68,6 +69,23 @@ async def running(main, *arguments, scheme="ws", **options):
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task
+
+
+@pytest.mark.asyncio_only
+async def test_listener():
+    async with running(load("listener")["main"]) as uri, connect(uri) as websocket:
+        await websocket.send("there and back")
+        assert await websocket.recv() == "there and back"
+
+
+@pytest.mark.asyncio_only
+async def test_real_client_address():
+    header = Header(source=("192.0.2.1", 4711), destination=("192.0.2.2", 443))
+    async with (
+        running(load("real_client_address")["main"], balancers=["127.0.0.1", "::1"]) as uri,
+        connect(uri, send_proxy_header=header) as websocket,
+    ):
+        assert await websocket.recv() == "You are 192.0.2.1, port 4711."
 
 
 @pytest.mark.asyncio_only

@@ -29,9 +29,9 @@ from .exceptions import (
     StatusLineTooLong,
     TooManyHeaders,
 )
+from .identity import PRODUCT
 from .printable import printable
 from .streams import StreamReader
-from .version import version
 
 __all__ = [
     "SERVER",
@@ -47,10 +47,10 @@ __all__ = [
 PYTHON_VERSION = f"{sys.version_info[0]}.{sys.version_info[1]}"
 
 # What the User-Agent header says unless a program chooses another.
-USER_AGENT = os.environ.get("TIDEGATE_USER_AGENT", f"Python/{PYTHON_VERSION} tidegate/{version}")
+USER_AGENT = os.environ.get("TIDEGATE_USER_AGENT", f"Python/{PYTHON_VERSION} {PRODUCT}")
 
 # What the Server header says unless a program chooses another.
-SERVER = os.environ.get("TIDEGATE_SERVER", f"Python/{PYTHON_VERSION} tidegate/{version}")
+SERVER = os.environ.get("TIDEGATE_SERVER", f"Python/{PYTHON_VERSION} {PRODUCT}")
 
 # The most header lines in a request or response, and in the trailer of a body.
 MAX_NUM_HEADERS = int(os.environ.get("TIDEGATE_MAX_NUM_HEADERS", "128"))

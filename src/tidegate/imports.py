@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 __all__ = ["lazy_import"]
 
+# Whether the use of a deprecated name is worth a warning. It isn't in a program that was written
+# before (see `tidegate.integrations.websockets`).
+warn_of_deprecated = True
+
 
 def import_name(name: str, source: str, namespace: dict[str, Any]) -> Any:
     """Give the object that ``from source import name`` gives in a module.
@@ -73,9 +77,10 @@ def lazy_import(
         elif name in deprecated:
             entry = deprecated[name]
             source, advice = (entry, "") if isinstance(entry, str) else (entry[0], f": {entry[1]}")
-            warnings.warn(
-                f"{package}.{name} is deprecated{advice}", DeprecationWarning, stacklevel=2
-            )
+            if warn_of_deprecated:
+                warnings.warn(
+                    f"{package}.{name} is deprecated{advice}", DeprecationWarning, stacklevel=2
+                )
             value = import_deprecated(name, source, namespace)
         else:
             raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name)

@@ -6,6 +6,7 @@ import enum
 import logging
 from typing import TYPE_CHECKING, Any
 
+from . import identity
 from .exceptions import (
     ConnectionClosed,
     ConnectionClosedError,
@@ -60,7 +61,7 @@ CLOSED = State.CLOSED
 STATES = tuple(State)
 
 # Asked for once, because that takes a while.
-LOGGERS = {side: logging.getLogger(f"tidegate.{side.name.lower()}") for side in Side}
+LOGGERS = {side: logging.getLogger(f"{identity.loggers}.{side.name.lower()}") for side in Side}
 
 SEND_EOF = b""
 """Stands in `Protocol.data_to_send` where the stream must be ended (half-closed)."""

@@ -654,6 +654,6 @@ def test_environment() -> None:
         done = subprocess.run(command, env=environ, capture_output=True, text=True, check=True)
         return done.stdout.strip()
 
-    product = f"Python/{sys.version_info[0]}.{sys.version_info[1]} tidegate/{http11.version}"
+    product = f"Python/{sys.version_info[0]}.{sys.version_info[1]} {http11.PRODUCT}"
     assert ask(inherited) == f"{product}|{product}|128|8192|1048576|75"
     assert ask(inherited | chosen) == "me|you|1|1000|3|4"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import traceback
 import urllib.parse
@@ -16,7 +15,7 @@ from ..exceptions import InvalidMessage, InvalidStatus, InvalidURI, ProxyError, 
 from ..extensions.permessage_deflate import enable_client_permessage_deflate
 from ..headers import validate_subprotocols
 from ..http11 import USER_AGENT, Response
-from ..protocol import CONNECTING, OPEN
+from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..proxy.environment import may_have_proxy
 from ..uri import WebSocketURI, parse_uri
 from .arguments import PROXY_ARGUMENTS, refuse_older_arguments
@@ -305,7 +304,7 @@ class connect:
         self.reconnect_delays = reconnect_delays
         self.reconnect_limit = reconnect_limit
         self.on_event = on_event
-        self.logger: LoggerLike = logging.getLogger("tidegate.client") if logger is None else logger
+        self.logger: LoggerLike = LOGGERS[Side.CLIENT] if logger is None else logger
         self.create_connection = (
             ClientConnection if create_connection is None else create_connection
         )

@@ -8,7 +8,6 @@ import functools
 import hmac
 import http
 import inspect
-import logging
 import re
 import socket
 import sys
@@ -24,7 +23,7 @@ from ..headers import (
     validate_subprotocols,
 )
 from ..http11 import SERVER, Request, Response
-from ..protocol import CONNECTING, OPEN
+from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..server import ServerProtocol
 from ..utils import get_socket_name, without_frames
 from .arguments import refuse_older_arguments
@@ -366,7 +365,7 @@ class Server:
     ) -> None:
         self.create_server = create_server
         self.handler = handler
-        self.logger: LoggerLike = logging.getLogger("tidegate.server") if logger is None else logger
+        self.logger: LoggerLike = LOGGERS[Side.SERVER] if logger is None else logger
         self.limits: Limits | None = None
         self.server: asyncio.Server | None = None
         self.gate: HeaderGate | None = None

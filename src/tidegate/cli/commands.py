@@ -49,6 +49,7 @@ class Command:
 COMMANDS = (
     Command("connect", ".cli.connect", "talk to a WebSocket server, line by line"),
     Command("route", ".proxy.command", "tell which proxies lead to a server, and why"),
+    Command("run", ".integrations.run", "run a program written for websockets on tidegate"),
     Command("proxyprotocol", ".proxyprotocol.command", "relay, receive and read PROXY headers"),
     Command("demo", ".cli.demo", "show that it works: a server, a client, a proxy between them"),
 )

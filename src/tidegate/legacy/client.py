@@ -20,6 +20,7 @@ from ..client import (
 from ..datastructures import Headers
 from ..exceptions import InvalidStatus
 from ..http11 import USER_AGENT
+from ..protocol import LOGGERS, Side
 from ..uri import WebSocketURI
 from .checks import check_factory, refuse_newer_arguments, take_older_arguments
 from .coated import CoatedClientConnection
@@ -81,8 +82,8 @@ class WebSocketClientProtocol(WebSocketCommonProtocol):
         self.user_agent_header = user_agent_header
 
     @classmethod
-    def logger_name(cls) -> str:
-        return "tidegate.client"
+    def default_logger(cls) -> LoggerLike:
+        return LOGGERS[Side.CLIENT]
 
     def coated(self, max_size: int | None, logger: LoggerLike, **options: Any) -> Any:
         protocol = ClientProtocol(NOWHERE, max_size=max_size, logger=logger)

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
+from .. import identity
 from ..asyncio.broadcast import broadcast as broadcast_to_connections
 from ..datastructures import Headers
 from ..exceptions import ConnectionClosed, ConnectionClosedOK
@@ -96,7 +97,7 @@ class WebSocketCommonProtocol(asyncio.Protocol):
         if close_timeout is None:
             close_timeout = CLOSE_TIMEOUT if timeout is None else timeout
         if logger is None:
-            logger = logging.getLogger(self.logger_name())
+            logger = self.default_logger()
         self.max_queue = max_queue
         self.read_limit = read_limit
         self.write_limit = write_limit
@@ -118,9 +119,9 @@ class WebSocketCommonProtocol(asyncio.Protocol):
         self.extensions: list[Extension] = []
 
     @classmethod
-    def logger_name(cls) -> str:
-        """The name of the logger that is used when none is given."""
-        return "tidegate.protocol"
+    def default_logger(cls) -> LoggerLike:
+        """The logger that is used when none is given."""
+        return logging.getLogger(f"{identity.loggers}.protocol")
 
     def coated(self, max_size: int | None, logger: LoggerLike, **options: Any) -> Any:
         """Make the connection that this is the coat of."""

@@ -16,6 +16,7 @@ from ..extensions.permessage_deflate import enable_server_permessage_deflate
 from ..frames import CloseCode
 from ..headers import parse_subprotocol, validate_subprotocols
 from ..http11 import SERVER, Response
+from ..protocol import LOGGERS, Side
 from ..server import ServerProtocol, check_origin, http_date, negotiate_extensions
 from ..typing import StatusLike
 from .checks import (
@@ -127,8 +128,8 @@ class WebSocketServerProtocol(WebSocketCommonProtocol):
         self.open_timeout = open_timeout
 
     @classmethod
-    def logger_name(cls) -> str:
-        return "tidegate.server"
+    def default_logger(cls) -> LoggerLike:
+        return LOGGERS[Side.SERVER]
 
     def coated(self, max_size: int | None, logger: LoggerLike, **options: Any) -> Any:
         protocol = ServerProtocol(max_size=max_size, logger=logger)

@@ -1,0 +1,1 @@
+"""tidegate in programs that were written for something else."""
