@@ -7,6 +7,7 @@ import inspect
 import random
 import socket
 import sys
+import time
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -432,7 +433,8 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
         while data is None or data in self.pending_pings:
             data = random.getrandbits(32).to_bytes(4, "big")
         self.protocol.send_ping(data)
-        self.pending_pings[data] = (waiter, self.loop.time())
+        # Not the clock of the loop, which may stand still during a turn, and count milliseconds.
+        self.pending_pings[data] = (waiter, time.perf_counter())
         self.flush()
         return data
 
@@ -460,7 +462,7 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
         if data not in self.pending_pings:
             # Not asked for, or the answer to an earlier ping that came after that to a later one.
             return
-        now = self.loop.time()
+        now = time.perf_counter()
         # RFC 6455, section 5.5.3: a pong may answer the most recent ping only.
         for payload in list(self.pending_pings):
             waiter, sent_at = self.pending_pings.pop(payload)
@@ -468,7 +470,8 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
                 waiter.set_result(now - sent_at)
             if payload == self._keepalive_ping:
                 self._keepalive_ping = None
-                self._schedule_keepalive(sent_at + (self.ping_interval or 0))
+                rest = max((self.ping_interval or 0) - (now - sent_at), 0)
+                self._schedule_keepalive(self.loop.time() + rest)
             if payload == data:
                 self.latency = now - sent_at
                 break
@@ -601,10 +604,12 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
         if self.protocol.debug:
             self.logger.debug("%% sent keepalive ping")
         if self.ping_timeout is None:
+            # Earlier ones that weren't answered are of no interest any more.
             self.pending_pings = {
-                payload: entry for payload, entry in self.pending_pings.items() if entry[0]
+                payload: entry
+                for payload, entry in self.pending_pings.items()
+                if entry[0] or payload == data
             }
-            self.pending_pings[data] = (None, now)
             self._schedule_keepalive(now + (self.ping_interval or 0))
         else:
             self._keepalive_ping = data
