@@ -39,6 +39,10 @@ NOBODY = asyncio.BufferedProtocol()
 # How long a peer that doesn't answer keepalive is given to take note of it, in seconds.
 DEAD_PEER_TIMEOUT = 1.0
 
+# When keepalive looks so much too late, in seconds, it looks again after at most so long.
+LATE = 0.05
+GRACE = 1.0
+
 
 if sys.version_info >= (3, 12):
     # Mocks made to the specification of a connection ask for it.
@@ -115,6 +119,7 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
         self._unanswered_ping: bytes | None = None
         self._keepalive_at = 0.0
         self._keepalive_ping: bytes | None = None
+        self._keepalive_was_late = False
         self._keepalive_activity = 0
 
     # What can be known
@@ -592,11 +597,17 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
             # Whatever was received is a sign of life, and so is silence while this side doesn't
             # read because its program is slow.
             if self.activity == self._keepalive_activity and not self.read_paused:
+                if now - self._keepalive_at > LATE and not self._keepalive_was_late:
+                    # The event loop was busy. What came meanwhile has not been read yet.
+                    self._keepalive_was_late = True
+                    self._schedule_keepalive(now + min(self.ping_timeout or 0, GRACE))
+                    return
                 if self.protocol.debug:
                     self.logger.debug("! nothing received since keepalive ping")
                 self.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
                 self.closing_started(DEAD_PEER_TIMEOUT)
                 return
+            self._keepalive_was_late = False
             self._keepalive_activity = self.activity
             self._schedule_keepalive(now + (self.ping_timeout or 0))
             return
@@ -613,6 +624,7 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
             self._schedule_keepalive(now + (self.ping_interval or 0))
         else:
             self._keepalive_ping = data
+            self._keepalive_was_late = False
             self._keepalive_activity = self.activity
             self._schedule_keepalive(now + self.ping_timeout)
 
