@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import inspect
+import signal
 import ssl
 
 import hypothesis
@@ -14,6 +15,11 @@ import trustme
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("tidegate", deadline=None)
 hypothesis.settings.load_profile("tidegate")
+
+
+# A shell lets what it runs in the background ignore SIGINT, and programs that tests start inherit it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def loop_factories():
