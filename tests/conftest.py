@@ -17,7 +17,7 @@ hypothesis.settings.register_profile("tidegate", deadline=None)
 hypothesis.settings.load_profile("tidegate")
 
 
-# A shell lets what it runs in the background ignore SIGINT, which programs that tests start inherit.
+# What a shell runs in the background ignores SIGINT, and so do the programs that it starts.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
