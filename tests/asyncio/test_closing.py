@@ -290,6 +290,14 @@ def test_loop_that_is_closed_first():
         task.cancel()
     loop.run_until_complete(asyncio.sleep(0))
     loop.close()
-    # Exceptions in finalizers fail the test.
     del left
+
+    async def go_on():
+        async with serve(lambda connection: connection.wait_closed(), "127.0.0.1", 0):
+            pass
+
+    # What was kept for the closed loop goes when the next loop needs the like.
+    asyncio.run(go_on())
+    del loop, leave, task
+    # Exceptions in finalizers fail the test.
     gc.collect()
