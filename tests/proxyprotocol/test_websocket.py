@@ -252,8 +252,9 @@ async def test_health_checks_are_quiet(kinds, caplog):
     assert loud == []
 
 
-async def test_closing_tls_twice(certificates):
-    """asyncio's transport for TLS doesn't know its protocol any more then."""
+async def test_closing_tls_twice(certificates, monkeypatch):
+    """asyncio's own transport for TLS doesn't know its protocol any more then."""
+    monkeypatch.setenv("TIDEGATE_TRANSPORTS", "loop")
     server_context, client_context = certificates
     async with server_of(ssl=server_context) as server:
         async with connect_to(server, ssl=client_context, send_proxy_header=HEADER):

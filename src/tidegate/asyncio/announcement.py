@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from ..proxy.tls import make_context
 from ..proxyprotocol.builder import build
-from ..proxyprotocol.gate import EarlyProtocol
+from ..proxyprotocol.gate import feed
 from ..proxyprotocol.header import Header
 from .transports import start_tls
 
@@ -58,6 +58,34 @@ def announce(create: Create, header: bool | Header) -> Create:
         return transport, protocol
 
     return create_announced
+
+
+class EarlyProtocol(asyncio.Protocol):
+    """Keeps what happens over TLS before ``start_tls`` has returned."""
+
+    def __init__(self) -> None:
+        self.data = bytearray()
+        self.eof = False
+        self.lost: tuple[Exception | None] | None = None
+
+    def data_received(self, data: bytes) -> None:
+        self.data += data
+
+    def eof_received(self) -> None:
+        self.eof = True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost = (exc,)
+
+    def hand_over(self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol) -> None:
+        """Have a protocol live through all of it."""
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        feed(transport, protocol, bytes(self.data))
+        if self.eof:
+            t.cast(asyncio.Protocol, protocol).eof_received()
+        if self.lost is not None:
+            protocol.connection_lost(*self.lost)
 
 
 def header_bytes(header: bool | Header, transport: asyncio.BaseTransport) -> bytes:

@@ -31,7 +31,7 @@ from .broadcast import broadcast
 from .connection import Connection, check_limits
 from .limits import Limits
 from .listener import Listener, attach, is_listener_factory
-from .transports import create_server, create_unix_server
+from .transports import connect_accepted_socket, create_server, create_unix_server
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -698,7 +698,12 @@ def serve(
             return cast("asyncio.Server", await listen(loop, factory))
         from ..proxyprotocol.gate import HeaderGate
 
-        server.gate = HeaderGate(proxy_protocol, factory, **tls_later)
+        server.gate = HeaderGate(
+            proxy_protocol,
+            factory,
+            connect_accepted_socket=functools.partial(connect_accepted_socket, loop),
+            **tls_later,
+        )
         return cast("asyncio.Server", await listen(loop, server.gate, tls_later=bool(tls_later)))
 
     server = Server(start, handler, logger)

@@ -17,6 +17,7 @@ from . import poller
 from .listening import listen_tcp, listen_unix
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
     Factory = Callable[[], asyncio.BaseProtocol]
@@ -77,9 +78,8 @@ async def create_server(
     Args:
         loop: the event loop.
         factory: makes the protocol of a connection.
-        tls_later: whether the loop's own ``start_tls`` is called for the connections. Then they
-            get its own transports: with aiofastnet's, connections that are reset then are reported
-            as errors, and on uvloop they break ``add_reader``.
+        tls_later: whether the sockets are given to `connect_accepted_socket` later. Until then,
+            they have the loop's own transports, which let go of them.
         **kwargs: arguments of `asyncio.loop.create_server`.
 
     """
@@ -111,6 +111,15 @@ def without_tls(kwargs: dict[str, Any]) -> dict[str, Any]:
         if kwargs.get(name) is not None:
             raise ValueError(f"{name} is only meaningful with ssl")
     return {name: value for name, value in kwargs.items() if not name.startswith("ssl")}
+
+
+async def connect_accepted_socket(
+    loop: asyncio.AbstractEventLoop, factory: Factory, sock: socket.socket, **kwargs: Any
+) -> tuple[Any, Any]:
+    """Serve a socket that was accepted; see `asyncio.loop.connect_accepted_socket`."""
+    if fits(loop):
+        return await aiofastnet.connect_accepted_socket(loop, factory, sock, **kwargs)
+    return await loop.connect_accepted_socket(factory, sock, **kwargs)
 
 
 async def start_tls(

@@ -1,16 +1,18 @@
 """In front of a protocol on asyncio: takes the header from a connection, then TLS begins.
 
-Nothing is ever read past the end of a header before TLS: ``loop.start_tls`` loses what has been
-(CPython issue 142352), and a proxy sends header and ClientHello in one segment.
+Nothing is ever read past the end of a header before TLS, although a proxy sends header and
+ClientHello in one segment: what has been read is lost to TLS (CPython issue 142352).
 """
 
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import socket
 import sys
 import typing as t
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from ssl import SSLContext
 
 from ..printable import printable
@@ -25,6 +27,7 @@ __all__ = ["HeaderGate"]
 logger = logging.getLogger("tidegate.proxyprotocol")
 
 ProtocolFactory = Callable[[Endpoints], asyncio.BaseProtocol]
+ConnectAcceptedSocket = Callable[..., Awaitable[object]]
 
 # How much is read at once where reading too much does no harm, in bytes.
 READ_SIZE = 2048
@@ -43,6 +46,7 @@ class HeaderGate:
         ssl: the TLS context, for TLS that begins after the header.
         ssl_handshake_timeout: how long the TLS handshake may take, in seconds.
         ssl_shutdown_timeout: how long ending TLS may take, in seconds.
+        connect_accepted_socket: what begins TLS, in place of the method of the loop.
     """
 
     def __init__(
@@ -53,16 +57,19 @@ class HeaderGate:
         ssl: SSLContext | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
+        connect_accepted_socket: ConnectAcceptedSocket | None = None,
     ) -> None:
         self.policy = policy
         self.factory = factory
         self.ssl = ssl
         self.tls_options: dict[str, t.Any] = {
-            "server_side": True,
             "ssl_handshake_timeout": ssl_handshake_timeout,
             "ssl_shutdown_timeout": ssl_shutdown_timeout,
         }
         self.loop = asyncio.get_running_loop()
+        self.connect_accepted_socket: ConnectAcceptedSocket = (
+            connect_accepted_socket or self.loop.connect_accepted_socket
+        )
         self.waiting: set[HeaderProtocol] = set()
         self.handshakes: set[asyncio.Task[None]] = set()
         if (
@@ -99,8 +106,6 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         self.data = b""
         self.buffer = bytearray()
         self.timer: asyncio.TimerHandle | None = None
-        # Whether TLS is about to begin.
-        self.securing = False
         # The protocol that came after this one.
         self.successor: asyncio.BaseProtocol | None = None
 
@@ -153,7 +158,7 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         if isinstance(self.successor, asyncio.BufferedProtocol):
             return self.successor.get_buffer(sizehint)
         policy = self.gate.policy
-        if self.successor is not None or self.securing:
+        if self.successor is not None:
             needed = READ_SIZE
         else:
             needed = bytes_needed(self.data, versions=policy.versions, max_size=policy.max_size)
@@ -174,8 +179,6 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         if self.transport.is_closing():
             return
         self.data += self.buffer[:nbytes]
-        if self.securing:
-            return
         policy = self.gate.policy
         try:
             parsed = parse(self.data, versions=policy.versions, max_size=policy.max_size)
@@ -237,68 +240,31 @@ class HeaderProtocol(asyncio.BufferedProtocol):
             self.successor.connection_made(self.transport)
             feed(self.transport, self.successor, rest)
             return
-        # Nothing more is read until TLS is there to read it.
-        self.transport.pause_reading()
-        self.data = rest
-        self.securing = True
-        task = self.gate.loop.create_task(self.begin_tls(self.gate.ssl, endpoints))
+        # Another transport goes on with the socket, from where this one has read to.
+        own = self.transport.get_extra_info("socket")
+        sock = socket.fromfd(own.fileno(), own.family, own.type, own.proto)
+        self.transport.abort()
+        task = self.gate.loop.create_task(self.begin_tls(sock, header, endpoints))
         self.gate.handshakes.add(task)
         task.add_done_callback(self.gate.handshakes.discard)
 
-    async def begin_tls(self, context: SSLContext, endpoints: Endpoints) -> None:
-        early = EarlyProtocol()
-        if self.data:
-            # uvloop begins to read after connection_made(), although it was told not to. When
-            # start_tls() has introduced TLS to the transport, TLS gets what was read.
-            self.gate.loop.call_soon(self.gate.loop.call_soon, self.feed_tls)
+    async def begin_tls(
+        self, sock: socket.socket, header: Header | None, endpoints: Endpoints
+    ) -> None:
+        gate = self.gate
+        connect = gate.connect_accepted_socket
+        if header is not None and header.command == "LOCAL":
+            # Whatever the server's transports make of health checks that are reset, its loop's
+            # own are quiet about them.
+            connect = gate.loop.connect_accepted_socket
         try:
-            transport = await self.gate.loop.start_tls(
-                self.transport, early, context, **self.gate.tls_options
+            await connect(
+                functools.partial(gate.factory, endpoints), sock, ssl=gate.ssl, **gate.tls_options
             )
-            assert transport is not None
         except OSError as exc:
             self.log(f"failed to begin TLS: {exc}")
-            self.transport.abort()
-            return
-        except asyncio.CancelledError:
-            self.transport.abort()
-            raise
-        try:
-            protocol = self.gate.factory(endpoints)
-            early.hand_over(transport, protocol)
         except Exception as exc:
-            self.failed(transport, exc)
-
-    def feed_tls(self) -> None:
-        feed(self.transport, self.transport.get_protocol(), self.data)
-
-
-class EarlyProtocol(asyncio.Protocol):
-    """Keeps what happens over TLS before ``start_tls`` has returned."""
-
-    def __init__(self) -> None:
-        self.data = bytearray()
-        self.eof = False
-        self.lost: tuple[Exception | None] | None = None
-
-    def data_received(self, data: bytes) -> None:
-        self.data += data
-
-    def eof_received(self) -> None:
-        self.eof = True
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = (exc,)
-
-    def hand_over(self, transport: asyncio.Transport, protocol: asyncio.BaseProtocol) -> None:
-        """Have a protocol live through all of it."""
-        transport.set_protocol(protocol)
-        protocol.connection_made(transport)
-        feed(transport, protocol, bytes(self.data))
-        if self.eof:
-            t.cast(asyncio.Protocol, protocol).eof_received()
-        if self.lost is not None:
-            protocol.connection_lost(*self.lost)
+            self.failed(self.transport, exc)
 
 
 def feed(transport: asyncio.Transport, protocol: asyncio.BaseProtocol, data: bytes) -> None:
@@ -306,13 +272,11 @@ def feed(transport: asyncio.Transport, protocol: asyncio.BaseProtocol, data: byt
     # The peer may have closed the connection, but the protocol may do so, too.
     closing = transport.is_closing()
     while data and (closing or not transport.is_closing()):
-        # By its methods: that of uvloop's TLS isn't an instance of BufferedProtocol.
-        if hasattr(protocol, "get_buffer"):
-            buffered = t.cast(asyncio.BufferedProtocol, protocol)
-            buffer = memoryview(buffered.get_buffer(len(data)))
+        if isinstance(protocol, asyncio.BufferedProtocol):
+            buffer = memoryview(protocol.get_buffer(len(data)))
             size = min(len(buffer), len(data))
             buffer[:size] = data[:size]
-            buffered.buffer_updated(size)
+            protocol.buffer_updated(size)
             data = data[size:]
         else:
             t.cast(asyncio.Protocol, protocol).data_received(data)
