@@ -12,6 +12,7 @@ cdef class Hub:
     cdef bint flush_scheduled
     cdef list timers
     cdef object timer
+    cdef double timer_due
     cdef Py_ssize_t serial
 
     cdef object flush_later(self, channel)

@@ -31,7 +31,9 @@ class Hub:
         self.to_flush: list[Any] = []
         self.flush_scheduled = False
         self.timers: list[Any] = []
-        self.timer: asyncio.TimerHandle | None = None
+        # uvloop gives a handle without a time for what is due already.
+        self.timer: asyncio.Handle | None = None
+        self.timer_due = 0.0
         self.serial = 0
 
     def flush_later(self, channel: Any) -> None:
@@ -56,10 +58,15 @@ class Hub:
         """
         self.serial += 1
         heapq.heappush(self.timers, (when, self.serial, weakref.ref(owner), method))
-        if self.timer is None or when < self.timer.when():
-            if self.timer is not None:
-                self.timer.cancel()
-            self.timer = self.loop.call_at(when, self.run_timers)
+        if self.timer is None or when < self.timer_due:
+            self.set_timer(when)
+
+    def set_timer(self, when: float) -> None:
+        """Have the timers run at a time of the loop's clock, instead of at another."""
+        if self.timer is not None:
+            self.timer.cancel()
+        self.timer = self.loop.call_at(when, self.run_timers)
+        self.timer_due = when
 
     def run_timers(self) -> None:
         """Call what is due."""
@@ -77,8 +84,9 @@ class Hub:
                     )
         while self.timers and self.timers[0][2]() is None:
             heapq.heappop(self.timers)
-        if self.timers and self.timer is None:
-            self.timer = self.loop.call_at(self.timers[0][0], self.run_timers)
+        # What was called may have set the timer, but to a time of its own.
+        if self.timers and (self.timer is None or self.timers[0][0] < self.timer_due):
+            self.set_timer(self.timers[0][0])
 
 
 _hubs: dict[int, Hub] = {}
