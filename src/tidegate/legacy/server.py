@@ -455,6 +455,16 @@ class WebSocketServer(Server):
         super().__init__(never_created, never_handled, logger, **kwargs)
         self.websockets: set[WebSocketServerProtocol] = set()
 
+    def close(self, *args: Any, **kwargs: Any) -> Awaitable[None]:  # type: ignore[override]
+        """Close the server; see `tidegate.asyncio.server.Server.close`.
+
+        Returns:
+            What can be awaited in place of `wait_closed`, and needn't be.
+
+        """
+        super().close(*args, **kwargs)
+        return Closing(self)
+
     @property
     def connections(self) -> set[Any]:
         """The connections that are open."""
@@ -475,6 +485,21 @@ class WebSocketServer(Server):
     def wrap(self, server: asyncio.Server) -> None:
         """Use a server whose protocol factory makes protocols with this as ``ws_server``."""
         self.server = server
+
+
+class Closing:
+    """What closing a server gives to those who wait for it at once.
+
+    Args:
+        server: the server.
+
+    """
+
+    def __init__(self, server: WebSocketServer) -> None:
+        self.server = server
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self.server.wait_closed().__await__()
 
 
 async def never_created() -> asyncio.Server:

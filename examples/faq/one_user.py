@@ -1,0 +1,35 @@
+"""How do I send a message to a single user? Here, "otto: hello" is told to otto."""
+
+import asyncio
+
+from tidegate import ConnectionClosed, serve
+
+connections = {}
+
+
+async def handler(websocket):
+    # Who it is, the application knows; here, the path says it.
+    user = websocket.request.path.strip("/")
+    connections[user] = websocket
+    try:
+        async for message in websocket:
+            receiver, _, text = message.partition(": ")
+            await tell(receiver, f"{user}: {text}", sender=websocket)
+    finally:
+        del connections[user]
+
+
+async def tell(user, message, sender):
+    try:
+        await connections[user].send(message)
+    except (KeyError, ConnectionClosed):
+        await sender.send(f"{user} isn't there")
+
+
+async def main(port=8765):
+    async with serve(handler, "localhost", port) as server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,21 @@
+"""How do I set the IP addresses that my server listens on?"""
+
+import asyncio
+
+from tidegate import serve
+
+# All addresses of the machine would be None, all of IPv4 "0.0.0.0".
+HOSTS = ["127.0.0.1", "::1"]
+
+
+async def handler(websocket):
+    await websocket.send(f"You came by way of {websocket.local_address[0]}.")
+
+
+async def main(port=8765):
+    async with serve(handler, HOSTS, port) as server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,25 @@
+"""How do I stop a server? Leave the context; here, when SIGTERM comes.
+
+Connections are closed with code 1001, and their handlers get to their end.
+"""
+
+import asyncio
+import signal
+
+from tidegate import serve
+
+
+async def echo(websocket):
+    async for message in websocket:
+        await websocket.send(message)
+
+
+async def main(port=8765):
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    async with serve(echo, "localhost", port):
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,25 @@
+"""How do I stop a server while keeping existing connections open?"""
+
+import asyncio
+import signal
+
+from tidegate import serve
+
+
+async def echo(websocket):
+    async for message in websocket:
+        await websocket.send(message)
+
+
+async def main(port=8765):
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    server = await serve(echo, "localhost", port)
+    await stop.wait()
+    server.close(close_connections=False)
+    # Until the last connection is closed.
+    await server.wait_closed()
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
