@@ -9,13 +9,14 @@ PY := $(VENV)/bin/python
 COMPILED := $(shell find src -name '*.pxd' -o -name '*.pyx' 2>/dev/null)
 COMPILED_PY := $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
 
-.PHONY: help build demo test lint peers pytest test-all bench conformance clean
+.PHONY: help build demo test lint peers pytest test-all bench conformance fuzz clean
 
 help:
 	@echo "make demo         start a server, talk to it directly and through a proxy, print an account"
 	@echo "make test         linters, types and tests, compiled and uncompiled"
 	@echo "make test-all     the tests on every CPython from 3.11 on that is found"
 	@echo "make conformance  the 517 cases of Autobahn|Testsuite; SET=core for seconds instead of minutes"
+	@echo "make fuzz         random input for a minute, SECONDS=... for longer; see tests/fuzz"
 	@echo "make bench        measure against other libraries; QUICK=1, ONLY=..., PROGRAMS=... for less"
 
 build: $(VENV)/.built
@@ -69,6 +70,9 @@ test-all: peers
 
 conformance: $(VENV)/.test
 	$(PY) -m conformance --set $(or $(SET),all) --library $(or $(LIBRARY),tidegate) $(if $(JOBS),--jobs $(JOBS))
+
+fuzz: $(VENV)/.test
+	$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60)
 
 # The peers of the benchmark have an environment of their own.
 BENCH := benchmarks/build/venv

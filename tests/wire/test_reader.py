@@ -34,28 +34,28 @@ def reader_of(script: Script) -> FrameReader:
     )
 
 
+def check_script(seed: int) -> tuple[str | None, str]:
+    """Read a script in all ways; say what was wrong with it, and how it ended."""
+    script = make_script(seed)
+    whole = read_frames(reader_of(script), [script.data])
+    assert read_frames(reader_of(script), script.chunks) == whole, seed
+
+    expected = Outcome(whole.messages(), whole.control, whole.error)
+    for lend, join in itertools.product([False, True], repeat=2):
+        outcome = read_messages(reader_of(script), script.chunks, lend=lend, join=join)
+        assert outcome == expected, (seed, lend, join)
+
+    errors = (type(None), ProtocolError, PayloadTooBig, UnicodeDecodeError)
+    assert type(whole.error) in errors, seed
+    if script.messages is not None:
+        assert whole.error is None, seed
+        assert expected.data == script.messages, seed
+    return script.broken, type(whole.error).__name__
+
+
 def test_scripts():
     """Wherever the bytes are cut, frames, messages and errors are the same."""
-    endings = set()
-    for seed in range(SEEDS):
-        script = make_script(seed)
-        whole = read_frames(reader_of(script), [script.data])
-        assert read_frames(reader_of(script), script.chunks) == whole, seed
-
-        expected = Outcome(whole.messages(), whole.control, whole.error)
-        for lend, join in itertools.product([False, True], repeat=2):
-            outcome = read_messages(reader_of(script), script.chunks, lend=lend, join=join)
-            assert outcome == expected, (seed, lend, join)
-
-        assert whole.error is None or type(whole.error) in (
-            ProtocolError,
-            PayloadTooBig,
-            UnicodeDecodeError,
-        ), seed
-        if script.messages is not None:
-            assert whole.error is None, seed
-            assert expected.data == script.messages, seed
-        endings.add((script.broken, type(whole.error).__name__))
+    endings = set(map(check_script, range(SEEDS)))
     # The scripts do what they are for.
     assert len(endings) > 30, endings
 
