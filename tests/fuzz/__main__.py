@@ -16,6 +16,9 @@ import traceback
 
 from .targets import TARGETS
 
+# How long one seed may take, in seconds. Most take less than a hundredth of one.
+SEED_TIMEOUT = 60
+
 
 def main() -> int:
     """Fuzz, and say what was found."""
@@ -33,17 +36,20 @@ def main() -> int:
     for target in targets:
         end = time.monotonic() + arguments.seconds / len(targets)
         seed = first
-        # Should the process die of a seed, this is where to begin again.
+        # Should the process die or hang of a seed, this is where to begin again.
         print(f"{target.__name__}: from seed {first}", flush=True)
         while seed - first < arguments.count if arguments.count else time.monotonic() < end:
+            faulthandler.dump_traceback_later(SEED_TIMEOUT, exit=True)
             try:
                 target(seed)
             except Exception:
                 found += 1
-                print(f"{target.__name__}: seed {seed}", file=sys.stderr)
                 traceback.print_exc()
+                repeat = f"python -m tests.fuzz --only {target.__name__} --seed {seed} --count 1"
+                print(f"{target.__name__}: seed {seed}; again: {repeat}", file=sys.stderr)
                 break
             seed += 1
+        faulthandler.cancel_dump_traceback_later()
         print(f"{target.__name__}: {seed - first} seeds", flush=True)
     return 1 if found else 0
 

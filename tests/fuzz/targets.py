@@ -23,6 +23,7 @@ from tidegate.server import ServerProtocol
 from tidegate.uri import parse_uri
 
 from ..protocol.test_twins import compare_twins
+from ..proxyprotocol.fuzzed import check_damaged, check_round_trip
 from ..wire.exposed import compiled, compiled_kernels, python_kernels
 from ..wire.scripts import cut_at_random
 from ..wire.test_kernels import meaning
@@ -189,7 +190,13 @@ def deflate(seed: int) -> None:
             assert limit is None or len(inflated) <= limit, seed
 
 
-TARGETS = [frames, request, response, headers, utf8, deflate]
+def proxyprotocol(seed: int) -> None:
+    """Headers of the PROXY protocol: read as they were built, or refused, in linear work."""
+    check_round_trip(seed)
+    check_damaged(seed)
+
+
+TARGETS = [frames, request, response, headers, utf8, deflate, proxyprotocol]
 if compiled:
     TARGETS.append(twins)
 try:

@@ -16,6 +16,8 @@ from tidegate.proxyprotocol import (
     Header,
     ProxyPolicy,
     build,
+    gate,
+    parse,
     start_server,
     start_unix_server,
 )
@@ -242,6 +244,35 @@ async def test_trickle():
         writer.close()
         with contextlib.suppress(OSError):
             await writer.wait_closed()
+
+
+async def test_a_trickled_header_is_not_read_again_and_again(monkeypatch):
+    """The TLVs are read when they are all there: for each byte, that would be quadratic work."""
+    sizes = []
+
+    def counting(data, **kwargs):
+        sizes.append(len(data))
+        return parse(data, **kwargs)
+
+    monkeypatch.setattr(gate, "parse", counting)
+    header = build(HEADER.replace(tlvs=[(0xE0, b"")] * 1000))
+    async with echo() as (server, _):
+        _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        (protocol,) = await waiting(server)
+        for octet in header:
+            protocol.get_buffer(1)[:1] = bytes((octet,))
+            protocol.buffer_updated(1)
+        assert server.gate.policy.counters.proxied == 1
+        writer.close()
+        await writer.wait_closed()
+    assert sizes == [*range(1, 17), len(header)]
+
+
+async def waiting(server):
+    """Those of a server's connections whose header is missing, once there are any."""
+    while not server.gate.waiting:
+        await asyncio.sleep(0.001)
+    return server.gate.waiting
 
 
 async def test_time_after_the_header_is_not_limited():

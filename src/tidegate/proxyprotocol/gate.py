@@ -17,7 +17,7 @@ from ssl import SSLContext
 
 from ..printable import printable
 from .errors import ProxyProtocolSyntaxError
-from .header import Header
+from .header import SIGNATURE, Header
 from .parser import bytes_needed, parse
 from .policy import Endpoints, ProxyPolicy
 from .sock import text_of
@@ -104,6 +104,8 @@ class HeaderProtocol(asyncio.BufferedProtocol):
     def __init__(self, gate: HeaderGate) -> None:
         self.gate = gate
         self.data = b""
+        # The size of a version 2 header, once it is known.
+        self.size = 0
         self.buffer = bytearray()
         self.timer: asyncio.TimerHandle | None = None
         # The protocol that came after this one.
@@ -179,6 +181,9 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         if self.transport.is_closing():
             return
         self.data += self.buffer[:nbytes]
+        if len(self.data) < self.size:
+            # Reading all TLVs again for each byte that comes would be quadratic work.
+            return
         policy = self.gate.policy
         try:
             parsed = parse(self.data, versions=policy.versions, max_size=policy.max_size)
@@ -187,6 +192,8 @@ class HeaderProtocol(asyncio.BufferedProtocol):
             self.refuse(f"sent no valid PROXY protocol header: {exc}")
             return
         if parsed is None:
+            if self.data.startswith(SIGNATURE) and len(self.data) >= 16:
+                self.size = 16 + int.from_bytes(self.data[14:16])
             return
         header, consumed = parsed
         if header.command == "LOCAL":
