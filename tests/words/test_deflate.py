@@ -8,7 +8,9 @@ import os
 import random
 import subprocess
 import sys
+import weakref
 import zlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -17,6 +19,7 @@ from hypothesis import strategies as st
 
 from tidegate.exceptions import PayloadTooBig, ProtocolError
 from tidegate.extensions import deflate
+from tidegate.extensions.contexts import KeptContexts
 from tidegate.extensions.deflate import MessageDeflater, MessageInflater
 
 TAIL = b"\x00\x00\xff\xff"
@@ -353,14 +356,138 @@ def test_nothing_is_held_before_the_first_message_and_after_the_last() -> None:
     assert not inflater._window
 
 
+def exchange(deflater: MessageDeflater, inflater: MessageInflater, *messages: bytes) -> None:
+    for message in messages:
+        assert inflater.decompress(deflater.compress(message), True) == message
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> Callable[..., KeptContexts]:
+    """Give a function that makes other places for contexts; so many are for those of zlib-ng."""
+
+    def make(size: int, fast: int = 0) -> KeptContexts:
+        contexts = KeptContexts(size)
+        monkeypatch.setattr(deflate, "KEPT", contexts)
+        monkeypatch.setattr(deflate, "_FAST_PLACES", fast)
+        return contexts
+
+    return make
+
+
 @pytest.mark.parametrize(("bits", "module"), [(12, zlib), (15, deflate.FAST_ZLIB)])
-def test_what_is_kept_with_a_small_window_is_small(bits: int, module: Any) -> None:
+def test_what_is_kept_with_a_small_window_is_small(
+    bits: int, module: Any, kept: Callable[..., KeptContexts]
+) -> None:
     """A context of zlib-ng holds several times the memory of one of zlib."""
+    kept(10)
     deflater, inflater = make_deflater(bits), MessageInflater(bits, False)
-    for size in (10, 100_000, 10):
-        inflater.decompress(deflater.compress(bytes(size)), True)
+    exchange(deflater, inflater, *map(bytes, (10, 100_000, 10)))
     assert type(deflater._compressor) is type(module.compressobj())
     assert type(inflater._inflater) is type(module.decompressobj())
+
+
+def test_first_contexts_are_fast_ones(kept: Callable[..., KeptContexts]) -> None:
+    kept(4, 1)
+    first, second = make_deflater(12), make_deflater(12)
+    first.compress(b"a")
+    second.compress(b"a")
+    assert type(first._compressor) is type(deflate.FAST_ZLIB.compressobj())
+    assert type(second._compressor) is type(zlib.compressobj())
+    # Its place is for the next one.
+    first.close()
+    third = make_deflater(12)
+    third.compress(b"a")
+    assert type(third._compressor) is type(deflate.FAST_ZLIB.compressobj())
+
+
+@pytest.mark.parametrize("bits", [9, 12, 15])
+def test_contexts_are_as_many_as_there_are_places(
+    bits: int, kept: Callable[..., KeptContexts]
+) -> None:
+    """Those who lose theirs go on with the same window."""
+    kept(6, 3)
+    pairs = [(make_deflater(bits), MessageInflater(bits, False)) for _ in range(20)]
+    peers = [ReferencePeer(bits) for _ in pairs]
+    rng = random.Random(bits)
+    text = rng.randbytes(300)
+    for _ in range(300):
+        which = rng.randrange(len(pairs))
+        deflater, inflater = pairs[which]
+        message = text * rng.choice((1, 1, 1, 10)) + rng.randbytes(20)
+        compressed = deflater.compress(message)
+        # It refers to messages before.
+        assert bits == 9 or deflater.window_size < 301 or len(compressed) < 600
+        assert inflater.decompress(compressed, True) == message
+        assert peers[which].receive(compressed) == message
+        assert sum(d._compressor is not None for d, _ in pairs) <= 6
+        held = sum(d._place >= 0 for d, _ in pairs) + sum(i._place >= 0 for _, i in pairs)
+        assert held <= 6
+        assert all(i._place >= 0 for _, i in pairs if i._inflater is not None)
+
+
+def test_compressed_size_does_not_suffer_from_lack_of_places(
+    kept: Callable[..., KeptContexts],
+) -> None:
+    message = random.Random(0).randbytes(200)
+    sizes = []
+    for places in (1, 2):
+        kept(places)
+        one, other = make_deflater(12), make_deflater(12)
+        for deflater in (one, other) * 5:
+            size = len(deflater.compress(message))
+        sizes.append(size)
+    assert sizes[0] <= sizes[1] + 4 < 20
+
+
+def test_busy_contexts_stay(kept: Callable[..., KeptContexts]) -> None:
+    kept(3)
+    busy, *others = (make_deflater(12) for _ in range(20))
+    contexts = []
+    for other in others:
+        busy.compress(b"a")
+        contexts.append(busy._compressor)
+        other.compress(b"a")
+    # At first there is no telling who is busy.
+    assert all(context is contexts[-1] for context in contexts[3:])
+    assert sum(other._compressor is not None for other in others) == 2
+
+
+def test_fragmented_messages_survive_the_loss_of_the_context(
+    kept: Callable[..., KeptContexts],
+) -> None:
+    kept(1)
+    deflater, inflater, peer = make_deflater(12), MessageInflater(12, False), ReferencePeer(12)
+    disturbing = make_deflater(12), MessageInflater(12, False)
+    rng = random.Random(1)
+    for _ in range(20):
+        message = b""
+        received = b""
+        for fin in (False, False, True):
+            piece = rng.randbytes(rng.choice((0, 50, 5000)))
+            message += piece
+            compressed = deflater.compress_fragment(piece, fin)
+            exchange(*disturbing, b"something else")
+            half = len(compressed) // 2
+            received += inflater.decompress(compressed[:half], False)
+            exchange(*disturbing, b"something else")
+            received += inflater.decompress(compressed[half:], fin)
+            assert peer.inflater.decompress(compressed + (TAIL if fin else b"")) == piece
+        assert received == message
+        assert inflater._inflater is None or inflater._place >= 0
+
+
+def test_holders_that_are_gone_without_closing_leave_their_places(
+    kept: Callable[..., KeptContexts],
+) -> None:
+    contexts = kept(2)
+    for _ in range(10):
+        exchange(make_deflater(12), MessageInflater(12, False), b"abc")
+    assert len(contexts._holders) == 2
+    deflater = make_deflater(12)
+    reference = weakref.ref(deflater)
+    deflater.compress(b"abc")
+    del deflater
+    assert reference() is None
 
 
 def test_window_is_bounded() -> None:

@@ -1,11 +1,16 @@
 """Compression of messages as permessage-deflate wants it (RFC 7692 section 7.2).
 
-Two implementations of zlib are used where both are there (`FAST_ZLIB`). zlib-ng compresses long
-messages in a half to a third of the time, short ones in about the same. But with window bits 12 and
-memLevel 5 a compressor of zlib-ng holds 160 KiB of memory and a decompressor 29 KiB, where zlib
-needs 38 and 11. So with a small window a connection keeps those of zlib from message to message,
-and a message to send that is as long as the window, which refers mostly to itself, gets a
-compressor of zlib-ng for itself. With a large window the difference is not worth that.
+A compressor or decompressor of zlib is much larger than the window that the next message can
+refer to: with window bits 12 and memLevel 5, 38 and 11 KiB beside 4. So every connection keeps the
+window, and the connections that are busy, as many as `KEPT` has places for, keep a context too; the
+others make one from the window when they need it. Where there are many, that is also faster than to
+fetch contexts from memory.
+
+Two implementations of zlib are used where both are there (`FAST_ZLIB`). zlib-ng takes a half to two
+thirds of the time, but 160 and 29 KiB. A few of those stay in the processor's cache, where many
+would drive each other out of it and be slower than zlib. So the first places are for contexts of
+zlib-ng, the others for those of zlib; and a message that is long for its window is given to a
+compressor of zlib-ng that is made for it.
 """
 
 from __future__ import annotations
@@ -16,6 +21,7 @@ import zlib
 
 from ..exceptions import PayloadTooBig, ProtocolError
 from ..typing import BytesLike
+from .contexts import KEPT
 
 __all__ = ["FAST_ZLIB", "MessageDeflater", "MessageInflater"]
 
@@ -39,7 +45,10 @@ _TAIL = b"\x00\x00\xff\xff"
 # An empty block of data without that tail (RFC 7692 section 7.2.3.6).
 _EMPTY_BLOCK = b"\x00"
 
-# Up to this size of window, the contexts of zlib hold much less memory than those of zlib-ng.
+# So many contexts of zlib-ng, with a small window, are still faster than those of zlib.
+_FAST_PLACES = 32
+
+# Above this size of window, those of zlib are hardly smaller than those of zlib-ng.
 _MAX_SMALL_WINDOW_BITS = 13
 
 # How many final blocks a message may have: so many, and one more for each so many bytes. An
@@ -49,13 +58,28 @@ _MAX_FINAL_BLOCKS = 16
 _BYTES_PER_FINAL_BLOCK = 1024
 
 # After a final block data is inflated in pieces of this size, in bytes, because an inflater that
-# ends copies what it leaves.
+# ends copies what it leaves. So much more than a window may be kept, so that it moves rarely.
 _PIECE_SIZE = 4096
 
 
-def _choose_zlib(window_bits: int) -> t.Any:
-    """Give the module for contexts that are kept."""
-    return zlib if window_bits <= _MAX_SMALL_WINDOW_BITS else FAST_ZLIB
+def _choose_zlib(window_bits: int, place: int) -> t.Any:
+    """Give the module for a context that is kept in a place of `KEPT`."""
+    return FAST_ZLIB if place < _FAST_PLACES or window_bits > _MAX_SMALL_WINDOW_BITS else zlib
+
+
+def _extend_window(window: bytearray, size: int, data: BytesLike) -> None:
+    """Add data to a window, which has its last ``size`` bytes, or some more."""
+    if len(data) >= size:
+        window[:] = memoryview(data)[len(data) - size :]
+    else:
+        window += data
+        if len(window) > size + _PIECE_SIZE:
+            del window[: len(window) - size]
+
+
+def _cut_window(window: bytearray, size: int) -> bytes:
+    """Give the last ``size`` bytes of a window."""
+    return bytes(window[max(len(window) - size, 0) :])
 
 
 class MessageDeflater:
@@ -67,16 +91,22 @@ class MessageDeflater:
         window_bits: the logarithm of the window size, 9 to 15.
         no_context_takeover: whether each message is compressed by itself.
         settings: more arguments for ``zlib.compressobj()``, such as ``level`` and ``memLevel``.
+
+    Attributes:
+        used: see `ContextHolder`.
     """
 
     __slots__ = (
+        "__weakref__",
         "_compressor",
         "_current",
         "_key",
-        "_unseen",
+        "_place",
+        "_window",
         "_zlib",
         "no_context_takeover",
         "settings",
+        "used",
         "window_bits",
         "window_size",
     )
@@ -88,10 +118,13 @@ class MessageDeflater:
         self.window_size = 1 << window_bits
         self.no_context_takeover = no_context_takeover
         self.settings = settings
-        self._zlib = _choose_zlib(window_bits)
-        # The compressor that is kept, and the end of what it didn't see.
+        # The compressor that is kept, its place among all that are, and what it is made with there.
         self._compressor: t.Any = None
-        self._unseen = b""
+        self._place = -1
+        self._zlib: t.Any = None
+        self.used = False
+        # What the next message can refer to. It's made late because most connections are idle.
+        self._window: bytearray | None = None
         # The compressor of the message that is being sent in fragments.
         self._current: t.Any = None
         self._key: tuple[t.Any, ...] | None = None
@@ -109,7 +142,8 @@ class MessageDeflater:
             return _EMPTY_BLOCK
         compressor = self._begin(len(data))
         compressed: bytes = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
-        self._end(compressor, data)
+        self._remember(data)
+        self._end(compressor)
         return compressed[:-4]
 
     def compress_fragment(self, data: BytesLike, fin: bool) -> bytes:
@@ -128,10 +162,11 @@ class MessageDeflater:
                 return self.compress(data)
             self._current = compressor = self._begin(len(data))
         compressed: bytes = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+        self._remember(data)
         if not fin:
             return compressed
         self._current = None
-        self._end(compressor, data)
+        self._end(compressor)
         # There is nothing to flush if the last fragment is empty.
         return compressed[:-4] if compressed else _EMPTY_BLOCK
 
@@ -143,7 +178,7 @@ class MessageDeflater:
         """
         if len(data) == 0:
             return _EMPTY_BLOCK
-        compressor = self._make(FAST_ZLIB if len(data) >= self.window_size else self._zlib)
+        compressor = self._make(self._choose_alone(len(data)), None)
         compressed: bytes = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
         return compressed[:-4]
 
@@ -161,35 +196,62 @@ class MessageDeflater:
         compressed: the peer's window has moved.
         """
         self._compressor = None
-        self._unseen = b""
+        self._window = None
 
     def close(self) -> None:
         """Free the memory of the context."""
         self.restart()
         self._current = None
+        if self._place >= 0:
+            KEPT.give_back(self._place, self)
+            self._place = -1
 
-    def _make(self, module: t.Any, **settings: t.Any) -> t.Any:
-        return module.compressobj(wbits=-self.window_bits, **settings, **self.settings)
+    def drop_context(self) -> None:
+        """Let go of the compressor and its place; another one will have the same window."""
+        self._compressor = None
+        self._place = -1
+
+    def _choose_alone(self, size: int) -> t.Any:
+        """Give the module for a message of ``size`` bytes by itself."""
+        return zlib if self._is_short(size) else FAST_ZLIB
+
+    def _is_short(self, size: int) -> bool:
+        """Say whether making a compressor of zlib-ng for a message takes longer than it saves."""
+        return self.window_bits <= _MAX_SMALL_WINDOW_BITS and size <= self.window_size // 4
+
+    def _make(self, module: t.Any, window: bytearray | None) -> t.Any:
+        """Make a compressor that refers to what a window has, if there is one."""
+        if not window:
+            return module.compressobj(wbits=-self.window_bits, **self.settings)
+        zdict = _cut_window(window, self.window_size)
+        return module.compressobj(wbits=-self.window_bits, zdict=zdict, **self.settings)
 
     def _begin(self, size: int) -> t.Any:
         """Give the compressor for a message of ``size`` bytes, or one that begins with so many."""
-        if size >= self.window_size and self._zlib is not FAST_ZLIB:
-            return self._make(FAST_ZLIB)
+        if self.no_context_takeover:
+            return self._make(self._choose_alone(size), None)
+        self.used = True
+        if self._place < 0:
+            self._place = KEPT.take(self)
+            self._zlib = _choose_zlib(self.window_bits, self._place)
+        if self._zlib is not FAST_ZLIB and not self._is_short(size):
+            return self._make(FAST_ZLIB, self._window)
         if self._compressor is None:
-            if self._unseen:
-                self._compressor = self._make(self._zlib, zdict=self._unseen)
-                self._unseen = b""
-            else:
-                self._compressor = self._make(self._zlib)
+            self._compressor = self._make(self._zlib, self._window)
         return self._compressor
 
-    def _end(self, compressor: t.Any, data: BytesLike) -> None:
-        """Keep what the next message can refer to; ``data`` is the end of this one."""
+    def _remember(self, data: BytesLike) -> None:
+        """Keep what the next message can refer to."""
         if self.no_context_takeover:
+            return
+        if self._window is None:
+            self._window = bytearray()
+        _extend_window(self._window, self.window_size, data)
+
+    def _end(self, compressor: t.Any) -> None:
+        """Let go of the compressor that is kept if it didn't see this message."""
+        if compressor is not self._compressor:
             self._compressor = None
-        elif compressor is not self._compressor:
-            self._compressor = None
-            self._unseen = bytes(data[max(len(data) - self.window_size, 0) :])
 
 
 class MessageInflater:
@@ -200,16 +262,22 @@ class MessageInflater:
     Args:
         window_bits: the logarithm of the window size, 8 to 15.
         no_context_takeover: whether each message was compressed by itself.
+
+    Attributes:
+        used: see `ContextHolder`.
     """
 
     __slots__ = (
+        "__weakref__",
         "_final_blocks",
         "_inflater",
         "_is_inside",
+        "_place",
         "_received",
         "_window",
         "_zlib",
         "no_context_takeover",
+        "used",
         "window_bits",
         "window_size",
     )
@@ -219,8 +287,11 @@ class MessageInflater:
         self.window_bits = max(window_bits, 9)
         self.window_size = 1 << self.window_bits
         self.no_context_takeover = no_context_takeover
-        self._zlib = _choose_zlib(window_bits)
+        # The inflater, its place among the contexts that are kept, and what it is made with.
         self._inflater: t.Any = None
+        self._place = -1
+        self._zlib: t.Any = None
+        self.used = False
         # The last bytes that came out, as many as the window has, or some more: an inflater doesn't
         # show its window, and the next one has to have it after a final block.
         self._window = bytearray()
@@ -259,21 +330,40 @@ class MessageInflater:
         if fin:
             self._is_inside = False
             self._received = self._final_blocks = 0
-            if self.no_context_takeover:
-                self.close()
+            if self._place < 0:
+                self._inflater = None
         return inflated
 
     def close(self) -> None:
         """Free the memory of the context."""
         self._inflater = None
         self._window.clear()
+        if self._place >= 0:
+            KEPT.give_back(self._place, self)
+            self._place = -1
+
+    def drop_context(self) -> None:
+        """Let go of the inflater, after the message that it is in, and of its place."""
+        self._place = -1
+        if not self._is_inside:
+            self._inflater = None
+
+    def _choose(self) -> None:
+        """Choose the module, and take a place if the inflater is for more than one message."""
+        if self.no_context_takeover:
+            self._zlib = FAST_ZLIB
+        elif self._place < 0:
+            self._place = KEPT.take(self)
+            self._zlib = _choose_zlib(self.window_bits, self._place)
 
     def _inflate(self, data: BytesLike, fin: bool, max_length: int | None) -> bytes:
         """Inflate data, with the tail behind it at the end of a message."""
         if fin:
             data = b"".join((data, _TAIL))
+        self.used = True
         inflater = self._inflater
         if inflater is None:
+            self._choose()
             self._inflater = inflater = self._make()
         self._is_inside = True
         # One byte more than allowed tells too much from just enough; 0 means no limit.
@@ -282,7 +372,7 @@ class MessageInflater:
             self._remember(inflated)
             left = None if max_length is None else max_length - len(inflated)
             inflated += self._inflate_more(inflater.unused_data, fin, left)
-        elif not (fin and self.no_context_takeover):
+        elif not self.no_context_takeover or not fin:
             self._remember(inflated)
         if max_length is not None and len(inflated) > max_length:
             raise PayloadTooBig(None, max_length)
@@ -324,15 +414,9 @@ class MessageInflater:
         """Make an inflater that has the window of the one before."""
         if not self._window:
             return self._zlib.decompressobj(wbits=-self.window_bits)
-        window = bytes(self._window[max(len(self._window) - self.window_size, 0) :])
+        window = _cut_window(self._window, self.window_size)
         return self._zlib.decompressobj(wbits=-self.window_bits, zdict=window)
 
     def _remember(self, inflated: bytes) -> None:
         """Keep the last bytes as a window."""
-        window = self._window
-        if len(inflated) >= self.window_size:
-            window[:] = inflated[len(inflated) - self.window_size :]
-        else:
-            window += inflated
-            if len(window) > self.window_size + _PIECE_SIZE:
-                del window[: len(window) - self.window_size]
+        _extend_window(self._window, self.window_size, inflated)
