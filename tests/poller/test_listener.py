@@ -252,12 +252,12 @@ def test_a_loop_that_is_closed_takes_everything_with_it(with_connection):
 # Which transports are used
 
 
-def kind_of_server(monkeypatch, value, loop, **kwargs):
+def kind_of_server(monkeypatch, value, loop):
     if value is None:
         monkeypatch.delenv("TIDEGATE_TRANSPORTS", raising=False)
     else:
         monkeypatch.setenv("TIDEGATE_TRANSPORTS", value)
-    return transports.polls(loop, kwargs), transports.fits(loop)
+    return transports.polls(loop), transports.fits(loop)
 
 
 async def test_environment(monkeypatch):
@@ -268,7 +268,6 @@ async def test_environment(monkeypatch):
     assert kind_of_server(monkeypatch, "poller", loop) == (True, fast)
     assert kind_of_server(monkeypatch, "aiofastnet", loop) == (False, fast)
     assert kind_of_server(monkeypatch, "loop", loop) == (False, False)
-    assert kind_of_server(monkeypatch, "poller", loop, ssl=object()) == (False, fast)
 
 
 @pytest.mark.parametrize("value", ["poller", "aiofastnet", "loop"])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import ipaddress
 from typing import Any
 
-# No more addresses than this are remembered for the rate of handshakes.
+# No more addresses than this are remembered for the rate of handshakes: of more, those that came
+# last the longest ago are forgotten.
 MOST_ADDRESSES = 10_000
 
 
@@ -27,10 +29,6 @@ class Bucket:
             return False
         self.level -= 1
         return True
-
-    def is_full(self, now: float) -> bool:
-        """Whether it is as good as new."""
-        return self.level + (now - self.since) * self.rate >= max(self.rate, 1.0)
 
 
 @dataclasses.dataclass
@@ -73,10 +71,13 @@ class Limits:
         if self.connections_per_address is not None and count >= self.connections_per_address:
             return 429, "There are as many connections from your address as the server takes.\n"
         if self.handshakes_per_second_per_address is not None:
-            bucket = self._buckets.get(host)
+            bucket = self._buckets.pop(host, None)
             if bucket is None:
-                self._make_room(now)
-                bucket = self._buckets[host] = Bucket(self.handshakes_per_second_per_address, now)
+                bucket = Bucket(self.handshakes_per_second_per_address, now)
+                if len(self._buckets) >= MOST_ADDRESSES:
+                    # A flood from many addresses takes no more memory, nor time.
+                    del self._buckets[next(iter(self._buckets))]
+            self._buckets[host] = bucket
             if not bucket.take(now):
                 return 429, "There are too many connections from your address at once.\n"
         if self.handshakes_per_second is not None:
@@ -98,20 +99,13 @@ class Limits:
         else:
             self._counts.pop(host, None)
 
-    def _make_room(self, now: float) -> None:
-        if len(self._buckets) >= MOST_ADDRESSES:
-            for host in [host for host, bucket in self._buckets.items() if bucket.is_full(now)]:
-                del self._buckets[host]
-        if len(self._buckets) >= MOST_ADDRESSES:
-            # Then the oldest, so that a flood from many addresses takes no more memory.
-            del self._buckets[next(iter(self._buckets))]
-
 
 def host_of(address: Any) -> Any:
     """The part of a socket's address that tells machines apart; IPv6 by its /64 network."""
     host = address[0] if isinstance(address, tuple) and address else None
-    if isinstance(host, str) and ":" in host and not host.startswith("::ffff:"):
-        import ipaddress
-
-        return int(ipaddress.IPv6Address(host.partition("%")[0])) >> 64
+    if isinstance(host, str) and ":" in host:
+        address = ipaddress.IPv6Address(host.partition("%")[0])
+        # Listening on IPv6 may include IPv4 (RFC 4291, section 2.5.5.2).
+        mapped = address.ipv4_mapped
+        return int(address) >> 64 if mapped is None else str(mapped)
     return host

@@ -1,4 +1,7 @@
-"""A server on the poller, with the interface of `asyncio.Server`."""
+"""A server on the poller, with the interface of `asyncio.Server`.
+
+Its connections are on the poller, too, except those with TLS.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from .poller import Listener
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine, Sequence
 
 
 class PollServer(asyncio.AbstractServer):
@@ -22,6 +25,7 @@ class PollServer(asyncio.AbstractServer):
         sockets: bound sockets.
         factory: makes the protocol of a connection.
         backlog: how many connections the operating system keeps per socket.
+        securing: how connections begin with TLS, None if they don't.
 
     """
 
@@ -31,9 +35,12 @@ class PollServer(asyncio.AbstractServer):
         sockets: Sequence[socket.socket],
         factory: Callable[[], Any],
         backlog: int,
+        securing: Securing | None = None,
     ) -> None:
         self.loop = loop
-        self.listeners = [Listener(loop, sock, factory, backlog) for sock in sockets]
+        self.securing = securing
+        accepted = None if securing is None else securing.accepted
+        self.listeners = [Listener(loop, sock, factory, backlog, accepted) for sock in sockets]
         self.serving = False
         self.closed = False
         # Where a Unix socket was made, and which one it was.
@@ -76,11 +83,84 @@ class PollServer(asyncio.AbstractServer):
             self.serving = False
             for listener in self.listeners:
                 listener.close()
+            if self.securing is not None:
+                self.securing.close()
             if self.path is not None:
                 remove_socket(*self.path)
 
     async def wait_closed(self) -> None:
         """Wait for nothing: `close` closes the sockets at once."""
+
+
+class Securing:
+    """Begins TLS with connections that were accepted.
+
+    Args:
+        loop: the event loop.
+        begin: coroutine function that begins TLS on a socket, and calls its protocol.
+        timeout: how long a client may take, in seconds.
+
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        begin: Callable[[socket.socket], Coroutine[Any, Any, object]],
+        timeout: float,
+    ) -> None:
+        self.loop = loop
+        self.begin = begin
+        self.timeout = timeout
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def accepted(self, sock: socket.socket) -> None:
+        """Take a connection."""
+        task = self.loop.create_task(self.secure(sock))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    async def secure(self, sock: socket.socket) -> None:
+        """Begin TLS with one client."""
+        try:
+            async with asyncio.timeout(self.timeout):
+                # Until then it costs nothing but the socket; those that only look whether somebody
+                # listens never say anything.
+                await until_readable(self.loop, sock)
+                silent = not sock.recv(1, socket.MSG_PEEK)
+            if silent:
+                sock.close()
+            else:
+                await self.begin(sock)
+        except OSError:
+            # A TLS handshake that fails, a client that is gone or takes too long.
+            sock.close()
+        except Exception as exc:
+            sock.close()
+            self.loop.call_exception_handler(
+                {
+                    "message": "Error on transport creation for incoming connection",
+                    "exception": exc,
+                }
+            )
+        except asyncio.CancelledError:
+            sock.close()
+            raise
+
+    def close(self) -> None:
+        """Give up those that are not through."""
+        for task in self.tasks:
+            task.cancel()
+
+
+async def until_readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
+    """Wait until there is something to read on a socket, or its end."""
+    readable = asyncio.Event()
+    fd = sock.fileno()
+    loop.add_reader(fd, readable.set)
+    try:
+        await readable.wait()
+    finally:
+        loop.remove_reader(fd)
 
 
 def remove_socket(path: str | bytes, inode: int) -> None:
@@ -102,6 +182,7 @@ async def listen_tcp(
     sock: socket.socket | None = None,
     backlog: int = 100,
     start_serving: bool = True,
+    securing: Securing | None = None,
     **options: Any,
 ) -> PollServer:
     """Listen on TCP; see `asyncio.loop.create_server`, whose other arguments are ``options``."""
@@ -123,7 +204,7 @@ async def listen_tcp(
             for each in binder.sockets
         ]
         binder.close()
-    return await begin(PollServer(loop, sockets, factory, backlog), start_serving)
+    return await begin(PollServer(loop, sockets, factory, backlog, securing), start_serving)
 
 
 async def listen_unix(
@@ -134,6 +215,7 @@ async def listen_unix(
     sock: socket.socket | None = None,
     backlog: int = 100,
     start_serving: bool = True,
+    securing: Securing | None = None,
 ) -> PollServer:
     """Listen on a Unix socket; see `asyncio.loop.create_unix_server`."""
     if sock is None and path is None:
@@ -141,7 +223,7 @@ async def listen_unix(
     if sock is not None and path is not None:
         raise ValueError("path and sock can not be specified at the same time")
     if sock is not None:
-        return await begin(PollServer(loop, [sock], factory, backlog), start_serving)
+        return await begin(PollServer(loop, [sock], factory, backlog, securing), start_serving)
     path = os.fspath(path)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     abstract = path[:1] in ("\0", b"\0")
@@ -152,7 +234,7 @@ async def listen_unix(
     except BaseException:
         sock.close()
         raise
-    server = PollServer(loop, [sock], factory, backlog)
+    server = PollServer(loop, [sock], factory, backlog, securing)
     if not abstract:
         server.path = path, os.stat(path).st_ino
     return await begin(server, start_serving)

@@ -529,6 +529,7 @@ class Listener:
         sock: bound socket.
         factory: makes the protocol of a connection.
         backlog: how many connections the operating system keeps, and how many are accepted at once.
+        accepted: what takes the sockets of connections instead; they don't use the poller then.
 
     """
 
@@ -538,11 +539,13 @@ class Listener:
         sock: socket.socket,
         factory: Callable[[], Any],
         backlog: int,
+        accepted: Callable[[socket.socket], object] | None = None,
     ) -> None:
         self.loop = loop
         self.sock = sock
         self.factory = factory
         self.backlog = backlog
+        self.accepted = accepted
         self.poller: Poller | None = None
         self.watched = 0
         self.resumption: asyncio.TimerHandle | None = None
@@ -585,20 +588,27 @@ class Listener:
                 self.resumption = self.loop.call_later(ACCEPT_DELAY, self.resume)
                 return
             sock.setblocking(False)
-            try:
-                protocol = self.factory()
-            except Exception as exc:
-                sock.close()
-                self.loop.call_exception_handler(
-                    {
-                        "message": "Error on transport creation for incoming connection",
-                        "exception": exc,
-                    }
-                )
-                continue
-            PollTransport(self.loop, sock, protocol, address).start()
+            if self.accepted is not None:
+                self.accepted(sock)
+            else:
+                self.serve(sock, address)
             if self.watched == 0:
                 return
+
+    def serve(self, sock: socket.socket, address: Any) -> None:
+        """Make the protocol and the transport of a connection."""
+        try:
+            protocol = self.factory()
+        except Exception as exc:
+            sock.close()
+            self.loop.call_exception_handler(
+                {
+                    "message": "Error on transport creation for incoming connection",
+                    "exception": exc,
+                }
+            )
+        else:
+            PollTransport(self.loop, sock, protocol, address).start()
 
     def resume(self) -> None:
         """Accept connections again."""

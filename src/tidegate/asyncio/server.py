@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from ..datastructures import Headers
-from ..exceptions import InvalidHeader
+from ..exceptions import InvalidHeader, ProtocolError
 from ..extensions.permessage_deflate import enable_server_permessage_deflate
 from ..frames import Close, CloseCode
 from ..headers import (
@@ -426,7 +426,8 @@ class Server:
 
         """
         # An error here is better than one in the task.
-        Close(code, reason).serialize()
+        if len(Close(code, reason).serialize()) > 125:
+            raise ProtocolError("control frame too long")
         if self.close_task is None:
             self.close_task = self.get_loop().create_task(
                 self._close(close_connections, code, reason)

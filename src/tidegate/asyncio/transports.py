@@ -1,9 +1,9 @@
 """Which transports carry connections.
 
-Servers without TLS use the poller (Linux, compiled), all others aiofastnet's transports where they
-fit, else the event loop's own. The environment variable ``TIDEGATE_TRANSPORTS`` restricts that:
-``aiofastnet`` is without the poller, ``loop`` is the event loop's own, ``poller`` is the default,
-even if the poller isn't compiled.
+Servers listen on the poller (Linux, compiled), and their connections without TLS are on it, too;
+all others use aiofastnet's transports where they fit, else the event loop's own. The environment
+variable ``TIDEGATE_TRANSPORTS`` restricts that: ``aiofastnet`` is without the poller, ``loop`` is
+the event loop's own, ``poller`` is the default, even if the poller isn't compiled.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from . import poller
-from .listening import listen_tcp, listen_unix
+from .listening import Securing, listen_tcp, listen_unix
 
 if TYPE_CHECKING:
     import socket
@@ -27,6 +27,9 @@ try:
 except ImportError:
     aiofastnet = None  # type: ignore[assignment]
 
+# As in asyncio.
+DEFAULT_TLS_TIMEOUT = 60.0
+
 
 def fits(loop: asyncio.AbstractEventLoop) -> bool:
     """Say whether aiofastnet's transports are used with this loop."""
@@ -35,12 +38,11 @@ def fits(loop: asyncio.AbstractEventLoop) -> bool:
     return has_readers(loop)
 
 
-def polls(loop: asyncio.AbstractEventLoop, kwargs: dict[str, Any]) -> bool:
-    """Say whether the poller is used for a server with these arguments on this loop."""
+def polls(loop: asyncio.AbstractEventLoop) -> bool:
+    """Say whether servers on this loop use the poller."""
     wanted = os.environ.get("TIDEGATE_TRANSPORTS")
     return (
         wanted in (None, "", "poller")
-        and kwargs.get("ssl") is None
         and poller.available
         and (poller.compiled or wanted == "poller")
         and has_readers(loop)
@@ -85,8 +87,10 @@ async def create_server(
     """
     if tls_later:
         return await loop.create_server(factory, **kwargs)
-    if polls(loop, kwargs):
-        return cast("asyncio.Server", await listen_tcp(loop, factory, **without_tls(kwargs)))
+    if polls(loop):
+        return cast(
+            "asyncio.Server", await listen_tcp(loop, factory, **on_poller(loop, factory, kwargs))
+        )
     if fits(loop):
         return await aiofastnet.create_server(loop, factory, **kwargs)
     return await loop.create_server(factory, **kwargs)
@@ -98,19 +102,38 @@ async def create_unix_server(
     """Listen on a Unix socket; see `asyncio.loop.create_unix_server` and `create_server`."""
     if tls_later:
         return await loop.create_unix_server(factory, **kwargs)
-    if polls(loop, kwargs):
-        return cast("asyncio.Server", await listen_unix(loop, factory, **without_tls(kwargs)))
+    if polls(loop):
+        return cast(
+            "asyncio.Server", await listen_unix(loop, factory, **on_poller(loop, factory, kwargs))
+        )
     if fits(loop):
         return await aiofastnet.create_unix_server(loop, factory, **kwargs)
     return await loop.create_unix_server(factory, **kwargs)
 
 
-def without_tls(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The arguments, without those of TLS, which say that there is none."""
-    for name in ("ssl_handshake_timeout", "ssl_shutdown_timeout"):
-        if kwargs.get(name) is not None:
-            raise ValueError(f"{name} is only meaningful with ssl")
-    return {name: value for name, value in kwargs.items() if not name.startswith("ssl")}
+def on_poller(
+    loop: asyncio.AbstractEventLoop, factory: Factory, kwargs: dict[str, Any]
+) -> dict[str, Any]:
+    """The arguments of a server, as `listen_tcp` and `listen_unix` take them."""
+    tls = {name: value for name, value in kwargs.items() if name.startswith("ssl")}
+    rest = {name: value for name, value in kwargs.items() if name not in tls}
+    context = tls.get("ssl")
+    timeout = tls.get("ssl_handshake_timeout")
+    if context is None:
+        for name, value in tls.items():
+            if value is not None:
+                raise ValueError(f"{name} is only meaningful with ssl")
+        return rest
+    if isinstance(context, bool):
+        raise TypeError("ssl argument must be an SSLContext or None")
+    if timeout is not None and timeout <= 0:
+        raise ValueError(f"ssl_handshake_timeout should be a positive number, got {timeout}")
+
+    async def begin(sock: socket.socket) -> object:
+        return await connect_accepted_socket(loop, factory, sock, **tls)
+
+    securing = Securing(loop, begin, DEFAULT_TLS_TIMEOUT if timeout is None else timeout)
+    return {**rest, "securing": securing}
 
 
 async def connect_accepted_socket(

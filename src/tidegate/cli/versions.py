@@ -82,7 +82,7 @@ def transport_kinds() -> str:
     """Say which transports carry connections."""
     loop = asyncio.new_event_loop()
     try:
-        kinds = ["the poller (servers without TLS)"] if transports.polls(loop, {}) else []
+        kinds = ["the poller (servers without TLS)"] if transports.polls(loop) else []
         fits = transports.fits(loop)
     finally:
         loop.close()
