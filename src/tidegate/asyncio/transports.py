@@ -38,13 +38,14 @@ def fits(loop: asyncio.AbstractEventLoop) -> bool:
     return has_readers(loop)
 
 
-def polls(loop: asyncio.AbstractEventLoop) -> bool:
-    """Say whether servers on this loop use the poller."""
+def polls(loop: asyncio.AbstractEventLoop, tls: bool = False) -> bool:
+    """Say whether a server on this loop uses the poller."""
     wanted = os.environ.get("TIDEGATE_TRANSPORTS")
     return (
         wanted in (None, "", "poller")
         and poller.available
-        and (poller.compiled or wanted == "poller")
+        # Uncompiled, it is slow at carrying connections. Those with TLS it only accepts.
+        and (poller.compiled or wanted == "poller" or tls)
         and has_readers(loop)
     )
 
@@ -87,7 +88,7 @@ async def create_server(
     """
     if tls_later:
         return await loop.create_server(factory, **kwargs)
-    if polls(loop):
+    if polls(loop, kwargs.get("ssl") is not None):
         return cast(
             "asyncio.Server", await listen_tcp(loop, factory, **on_poller(loop, factory, kwargs))
         )
@@ -102,7 +103,7 @@ async def create_unix_server(
     """Listen on a Unix socket; see `asyncio.loop.create_unix_server` and `create_server`."""
     if tls_later:
         return await loop.create_unix_server(factory, **kwargs)
-    if polls(loop):
+    if polls(loop, kwargs.get("ssl") is not None):
         return cast(
             "asyncio.Server", await listen_unix(loop, factory, **on_poller(loop, factory, kwargs))
         )

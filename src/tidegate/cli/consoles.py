@@ -117,7 +117,21 @@ def put_lines(fd: int, loop: asyncio.AbstractEventLoop, chunks: asyncio.Queue[li
     """Put the lines of a file into a queue, as many at a time as come, and none at its end."""
 
     def put(lines: list[str]) -> None:
-        asyncio.run_coroutine_threadsafe(chunks.put(lines), loop).result()
+        # The task is made by the loop: one that stops first would leave a coroutine that nobody
+        # awaits.
+        done: concurrent.futures.Future[None] = concurrent.futures.Future()
+
+        def finish(task: asyncio.Task[None]) -> None:
+            if task.cancelled():
+                done.cancel()
+            else:
+                done.set_result(None)
+
+        def begin() -> None:
+            loop.create_task(chunks.put(lines)).add_done_callback(finish)
+
+        loop.call_soon_threadsafe(begin)
+        done.result()
 
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     rest: list[str] = []
