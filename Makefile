@@ -87,7 +87,6 @@ $(BENCH)/.built: pyproject.toml setup.py benchmarks/requirements.txt $(COMPILED)
 bench: $(BENCH)/.built
 	$(MAKE) --quiet --directory benchmarks/c
 	$(BENCH)/bin/python -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(PROGRAMS),--programs "$(PROGRAMS)") $(if $(QUICK),--quick)
-	$(if $(ONLY)$(PROGRAMS),,-$(BENCH)/bin/python -m benchmarks.bench_proxyprotocol $(if $(QUICK),--quick))
 
 clean:
 	rm -rf build dist $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+from .bench_proxyprotocol import TITLE as HEADERS_TITLE
+from .bench_proxyprotocol import headers_section, measure_headers
 from .plot import write_plots
 from .programs import BUILD, CLIENTS, HERE, SERVERS, Program
 from .report import summary_line, write_report
@@ -18,6 +20,7 @@ from .scenarios import SCENARIOS, Scenario
 
 QUICK_DURATION = 0.25  # seconds
 QUICK_CONNECTIONS = 500
+HEADERS = "proxyprotocol"
 
 
 def participants(scenario: Scenario, chosen: list[str] | None) -> list[Program]:
@@ -89,13 +92,15 @@ def main() -> int:
     if arguments.only == "list":
         for scenario in SCENARIOS:
             print(f"{scenario.name:24} {scenario.title}")
+        print(f"{HEADERS:24} {HEADERS_TITLE}")
         print("programs:", "; ".join(sorted({p.name for p in SERVERS + CLIENTS})))
         return 0
 
     chosen = arguments.programs.split(",") if arguments.programs else None
     beginnings = tuple(arguments.only.split(",")) if arguments.only else ("",)
     scenarios = [scenario for scenario in SCENARIOS if scenario.name.startswith(beginnings)]
-    if not scenarios:
+    headers = HEADERS.startswith(beginnings) and chosen is None
+    if not scenarios and not headers:
         parser.error("no scenario has such a name: --only list shows them")
     if arguments.quick:
         scenarios = [
@@ -123,6 +128,15 @@ def main() -> int:
             line = summary_line(results, scenario, program.name)
             if line:
                 print(f"  {line}", flush=True)
+    if headers:
+        print(f"{HEADERS}: {HEADERS_TITLE}", flush=True)
+        try:
+            results.headers = headers_section(measure_headers(arguments.quick))
+            print(results.headers)
+        except Failure as failure:
+            results.failures[HEADERS] = {"tidegate": str(failure)}
+            results.headers = f"## {HEADERS_TITLE}\n\ntidegate failed: {failure}\n"
+            print(f"  tidegate: {failure}", file=sys.stderr)
     results.environment["Measured in"] = f"{(time.monotonic() - started) / 60:.1f} minutes"
 
     # The published table is of one complete run; a part of one goes where it isn't committed.

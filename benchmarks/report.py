@@ -184,5 +184,6 @@ def write_report(results: Results, path: Path) -> None:
                 f"## {title}\n\n![{title}](growth-{unit}.svg)\n\n"
                 + curve_table(results, points, unit if unit == "connections" else "bytes")
             )
+    parts.append(results.headers)
     parts.append("± behind a figure: its rounds were more than a quarter of it apart.\n")
     path.write_text("\n".join(part for part in parts if part))

@@ -17,6 +17,7 @@ from .scenarios import Scenario
 
 LIBRARIES = (
     "tidegate", "websockets", "picows", "aiohttp", "uvloop", "aiofastnet", "zlib-ng",
+    "proxy-protocol",
 )  # fmt: skip
 
 
@@ -62,6 +63,8 @@ class Results:
     failures: dict[str, dict[str, str]] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     quick: bool = False
+    headers: str = ""
+    """What PROXY protocol headers cost, as a section of the report."""
 
     def add(self, scenario: Scenario, program: str, figures: Figures) -> None:
         self.rounds.setdefault(scenario.name, {}).setdefault(program, []).append(figures)

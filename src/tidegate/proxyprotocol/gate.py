@@ -160,15 +160,32 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         if isinstance(self.successor, asyncio.BufferedProtocol):
             return self.successor.get_buffer(sizehint)
         policy = self.gate.policy
-        if self.successor is not None:
-            needed = READ_SIZE
+        if self.successor is not None or self.gate.ssl is None:
+            needed = max(READ_SIZE, policy.max_size)
         else:
-            needed = bytes_needed(self.data, versions=policy.versions, max_size=policy.max_size)
-            if self.gate.ssl is None:
-                needed = max(needed, READ_SIZE)
+            needed = self.bytes_of_header()
         self.buffer = bytearray(needed)
         # asyncio fills slices of it.
         return memoryview(self.buffer)
+
+    def bytes_of_header(self) -> int:
+        """Give how many of the bytes that the socket has belong to the header, 1 at least."""
+        policy = self.gate.policy
+        own = self.transport.get_extra_info("socket")
+        sock = socket.socket(own.family, own.type, own.proto, own.fileno())
+        try:
+            there = sock.recv(policy.max_size, socket.MSG_PEEK)
+        except OSError:
+            there = b""
+        finally:
+            sock.detach()
+        try:
+            parsed = parse(self.data + there, versions=policy.versions, max_size=policy.max_size)
+        except ProxyProtocolSyntaxError:
+            # It is read, and then refused.
+            parsed = None
+        size = len(there) if parsed is None else parsed[1] - len(self.data)
+        return size or bytes_needed(self.data, versions=policy.versions, max_size=policy.max_size)
 
     def buffer_updated(self, nbytes: int) -> None:
         if self.successor is not None:
