@@ -23,6 +23,7 @@ from tidegate.proxyprotocol import (
     parse_datagram,
 )
 from tidegate.proxyprotocol.crc32c import crc32c
+from tidegate.proxyprotocol.parser import check_tlvs
 
 from .captures import CAPTURES
 
@@ -681,6 +682,46 @@ def test_damaged(header, data):
     if parsed is not None:
         assert parsed[1] <= len(octets)
         read_everything(parsed[0])
+
+
+def is_refused(function, *args):
+    try:
+        function(*args)
+    except ProxyProtocolChecksumError:
+        raise AssertionError("the header isn't complete") from None
+    except ProxyProtocolSyntaxError:
+        return True
+    return False
+
+
+@given(headers(), st.booleans(), st.data())
+def test_checked_as_it_comes(header, damaged, data):
+    """Who gets a header byte by byte finds out what is wrong about it as soon as who parses it."""
+    octets = bytearray(build(header, version=2))
+    if damaged:
+        at = data.draw(st.integers(0, len(octets) - 1))
+        octets[at] = data.draw(st.integers(0, 255))
+    checked = 0
+
+    def check(octets):
+        nonlocal checked
+        checked = check_tlvs(octets, checked)
+
+    for size in range(16, len(octets)):
+        refused = is_refused(parse, octets[:size])
+        if refused or parse(octets[:size]) is not None:
+            assert not refused or size == 16 or is_refused(check, bytes(octets[:size]))
+            return
+        assert not is_refused(check, bytes(octets[:size]))
+
+
+def test_second_checksum_is_refused_as_it_comes():
+    data = v2(INET + tlv(3, bytes(4)) + tlv(5, b"id") + tlv(3, bytes(4)) + bytes(100))
+    at = data.rindex(tlv(3, bytes(4)))
+    checked = check_tlvs(data[: at + 2], 0)
+    assert checked == at
+    with pytest.raises(ProxyProtocolSyntaxError, match="two checksums"):
+        check_tlvs(data[: at + 3], checked)
 
 
 def read_everything(header):

@@ -208,6 +208,20 @@ async def test_deviation(data, bytewise, caplog):
     assert "\n" not in record.getMessage()
 
 
+@pytest.mark.parametrize("tls", [False, True])
+async def test_deviation_in_what_has_come_of_a_header(contexts, tls):
+    """The rest of it isn't waited for."""
+    start = V2[:14] + (2000).to_bytes(2) + V2[16:28]
+    pieces = [start, b"\x05\0\2", b"id", b"\xe0\0", b"\1x\x05", b"\0\x81"]
+    server_context, _ = contexts
+    kwargs = {"ssl": server_context} if tls else {}
+    async with echo(policy_of(timeout=None), **kwargs) as (server, calls):
+        for together in (pieces, [b"".join(pieces)]):
+            assert (await send(server, *together, eof=False))[0] == b""
+        assert calls == []
+        assert server.gate.policy.counters.malformed == 2
+
+
 async def test_versions_and_size():
     async with echo(policy_of(versions=(2,))) as (server, _):
         assert (await send(server, V1 + b"hello"))[0] == b""
@@ -247,7 +261,7 @@ async def test_trickle():
 
 
 async def test_a_trickled_header_is_not_read_again_and_again(monkeypatch):
-    """The TLVs are read when they are all there: for each byte, that would be quadratic work."""
+    """To read all TLVs again for each byte that comes would be quadratic work."""
     sizes = []
 
     def counting(data, **kwargs):

@@ -18,7 +18,7 @@ from ssl import SSLContext
 from ..printable import printable
 from .errors import ProxyProtocolSyntaxError
 from .header import SIGNATURE, Header
-from .parser import bytes_needed, parse
+from .parser import bytes_needed, check_tlvs, parse
 from .policy import Endpoints, ProxyPolicy
 from .sock import text_of
 
@@ -104,8 +104,9 @@ class HeaderProtocol(asyncio.BufferedProtocol):
     def __init__(self, gate: HeaderGate) -> None:
         self.gate = gate
         self.data = b""
-        # The size of a version 2 header, once it is known.
+        # Of a version 2 header: its size, once it is known, and where it isn't checked yet.
         self.size = 0
+        self.checked = 0
         self.buffer = bytearray()
         self.timer: asyncio.TimerHandle | None = None
         # The protocol that came after this one.
@@ -170,6 +171,8 @@ class HeaderProtocol(asyncio.BufferedProtocol):
 
     def bytes_of_header(self) -> int:
         """Give how many of the bytes that the socket has belong to the header, 1 at least."""
+        if self.size:
+            return self.size - len(self.data)
         policy = self.gate.policy
         own = self.transport.get_extra_info("socket")
         sock = socket.socket(own.family, own.type, own.proto, own.fileno())
@@ -198,11 +201,12 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         if self.transport.is_closing():
             return
         self.data += self.buffer[:nbytes]
-        if len(self.data) < self.size:
-            # Reading all TLVs again for each byte that comes would be quadratic work.
-            return
         policy = self.gate.policy
         try:
+            if len(self.data) < self.size:
+                # Reading all TLVs again for each byte that comes would be quadratic work.
+                self.checked = check_tlvs(self.data, self.checked)
+                return
             parsed = parse(self.data, versions=policy.versions, max_size=policy.max_size)
         except ProxyProtocolSyntaxError as exc:
             policy.counters.malformed += 1

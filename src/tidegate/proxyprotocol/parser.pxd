@@ -48,10 +48,18 @@ cdef parse_v2(bytes data, Py_ssize_t size, Py_ssize_t max_size)
 
 cdef str path(bytes field)
 
-@cy.locals(
-    octets="const unsigned char *", tlvs=list, checksum=bint, value=Py_ssize_t, kind=int,
-    length=Py_ssize_t, end=Py_ssize_t, tlv=bytes)
+@cy.locals(octets="const unsigned char *", tlvs=list, start=Py_ssize_t, end=Py_ssize_t)
 cdef tuple read_tlvs(bytes data, Py_ssize_t at, Py_ssize_t total, Py_ssize_t size)
+
+@cy.locals(
+    octets="const unsigned char *", value=Py_ssize_t, kind=int, length=Py_ssize_t, end=Py_ssize_t)
+cdef Py_ssize_t end_of_tlv(
+    bytes data, Py_ssize_t start, Py_ssize_t at, Py_ssize_t total, Py_ssize_t size) except -1
+
+@cy.locals(
+    octets="const unsigned char *", size=Py_ssize_t, start=Py_ssize_t, total=Py_ssize_t,
+    end=Py_ssize_t)
+cpdef Py_ssize_t check_tlvs(bytes data, Py_ssize_t at) except -1
 
 @cy.locals(
     octets="const unsigned char *", value=Py_ssize_t, crc=uint32_t, expected=uint32_t,
