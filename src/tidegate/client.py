@@ -112,10 +112,7 @@ class ClientProtocol(Protocol):
         """
         if self.debug:
             self.logger.debug("> %s %s %s", request.method, request.path, request.protocol)
-            for name, value in request.headers.raw_items():
-                if name.lower() in ("authorization", "cookie", "proxy-authorization"):
-                    value = "***"
-                self.logger.debug("> %s: %s", name, value)
+            self.log_headers(">", request.headers)
         self.frame_writer.append(request.serialize())
 
     def parse_response(self) -> Generator[None]:
@@ -130,8 +127,7 @@ class ClientProtocol(Protocol):
         else:
             if self.debug:
                 self.logger.debug("< HTTP/1.1 %d %s", response.status_code, response.reason_phrase)
-                for name, value in response.headers.raw_items():
-                    self.logger.debug("< %s: %s", name, value)
+                self.log_headers("<", response.headers)
                 if response.body:
                     self.logger.debug("< [body] (%d bytes)", len(response.body))
             try:

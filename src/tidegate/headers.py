@@ -39,6 +39,9 @@ __all__ = [
 
 T = t.TypeVar("T")
 
+# Headers of a request, in lower case, that let somebody in. They are meant for one server only.
+CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+
 # RFC 9110 section 5.6.2
 _TOKEN = r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+"
 _token_re = re.compile(_TOKEN)

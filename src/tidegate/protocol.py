@@ -16,6 +16,7 @@ from .exceptions import (
     ProtocolError,
 )
 from .frames import OK_CLOSE_CODES, Close, CloseCode, Frame, Opcode
+from .headers import CREDENTIALS
 from .http11 import Request, Response
 from .imports import lazy_import
 from .printable import printable
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Generator
 
+    from .datastructures import Headers
     from .extensions.base import Extension
     from .typing import BytesLike, LoggerLike, Origin, Subprotocol
 
@@ -522,6 +524,20 @@ class Protocol:
         return state is CLOSING or (state is CONNECTING and self.eof_sent)
 
     # Logging
+
+    def log_headers(self, direction: str, headers: Headers) -> None:
+        """Log the headers of a request or a response, without what lets somebody in.
+
+        Args:
+            direction: ``">"`` if they are sent, ``"<"`` if they were received.
+            headers: the headers.
+
+        """
+        for name, value in headers.raw_items():
+            # What a Set-Cookie header says now is what Cookie headers say later.
+            if name.lower() in CREDENTIALS or name.lower() == "set-cookie":
+                value = "***"
+            self.logger.debug("%s %s: %s", direction, name, value)
 
     def _log_received(self, opcode: int, data: Any, fin: bool) -> None:
         self.logger.debug("< %s", Frame(Opcode(opcode), data, fin))

@@ -110,8 +110,7 @@ class ServerProtocol(Protocol):
         else:
             if self.debug:
                 self.logger.debug("< %s %s %s", request.method, request.path, request.protocol)
-                for name, value in request.headers.raw_items():
-                    self.logger.debug("< %s: %s", name, value)
+                self.log_headers("<", request.headers)
             self.events.append(request)
 
     def accept(self, request: Request) -> Response:
@@ -317,8 +316,7 @@ class ServerProtocol(Protocol):
         """
         if self.debug:
             self.logger.debug("> HTTP/1.1 %d %s", response.status_code, response.reason_phrase)
-            for name, value in response.headers.raw_items():
-                self.logger.debug("> %s: %s", name, value)
+            self.log_headers(">", response.headers)
             if response.body:
                 self.logger.debug("> [body] (%d bytes)", len(response.body))
         self.frame_writer.append(response.serialize())

@@ -388,14 +388,17 @@ def test_debug_log(caplog):
     client = make_client("ws://user:secret@example.com/")
     request = client.connect()
     request.headers["Cookie"] = "session=secret"
+    request.headers["proxy-authorization"] = "Bearer secret"
     client.send_request(request)
-    client.receive_data(response(client))
+    client.receive_data(response(client, extra=[("Set-Cookie", "session=secret")]))
     client.receive_data(frame(TEXT, b"hello"))
     lines = [record.getMessage() for record in caplog.records]
     assert lines[0] == "= connection is CONNECTING"
     assert "> GET / HTTP/1.1" in lines
     assert "> Authorization: ***" in lines
     assert "> Cookie: ***" in lines
+    assert "> proxy-authorization: ***" in lines
+    assert "< Set-Cookie: ***" in lines
     assert "secret" not in caplog.text
     assert base64.b64encode(b"user:secret").decode() not in caplog.text
     assert "< HTTP/1.1 101 Switching Protocols" in lines

@@ -560,6 +560,24 @@ def test_debug_log(caplog):
     ]
 
 
+def test_debug_log_without_secrets(caplog):
+    caplog.set_level(logging.DEBUG, "tidegate.server")
+    names = ["Authorization", "proxy-authorization", "COOKIE"]
+    server = ServerProtocol()
+    server.receive_data(request(extra=[(name, "secret") for name in names]))
+    (asked,) = server.events_received()
+    answer = server.accept(asked)
+    answer.headers["Set-Cookie"] = "secret"
+    server.send_response(answer)
+    lines = [record.getMessage() for record in caplog.records]
+    assert {f"< {name}: ***" for name in names} <= {*lines}
+    assert "> Set-Cookie: ***" in lines
+    assert "secret" not in caplog.text
+    # Only the log doesn't have them.
+    assert [asked.headers[name] for name in names] == ["secret"] * 3
+    assert b"Set-Cookie: secret\r\n" in b"".join(server.data_to_send())
+
+
 def test_debug_log_of_a_refusal(caplog):
     caplog.set_level(logging.DEBUG, "tidegate.server")
     answer(request(without=["Host"]))

@@ -13,7 +13,7 @@ from ..client import ClientProtocol, backoff, process_exception
 from ..datastructures import Headers, HeadersLike
 from ..exceptions import InvalidMessage, InvalidStatus, InvalidURI, ProxyError, SecurityError
 from ..extensions.permessage_deflate import enable_client_permessage_deflate
-from ..headers import validate_subprotocols
+from ..headers import CREDENTIALS, validate_subprotocols
 from ..http11 import USER_AGENT, Response
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..proxy.environment import may_have_proxy
@@ -43,9 +43,6 @@ MAX_REDIRECTS = int(os.environ.get("TIDEGATE_MAX_REDIRECTS", "10"))
 REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
 
 WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
-
-# What is meant for one origin, and not for another that it redirects to.
-CREDENTIALS = ("Authorization", "Cookie", "Proxy-Authorization")
 
 
 class ClientConnection(Connection):
