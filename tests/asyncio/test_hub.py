@@ -6,6 +6,8 @@ import asyncio
 
 from tidegate.asyncio.hub import Hub
 
+MANY_TIMERS = 1000
+
 
 class Owner:
     """What timers call; it sets another one when it's told to."""
@@ -61,3 +63,40 @@ async def test_owner_that_is_gone() -> None:
     del other
     await asyncio.wait_for(owner.last, 10)
     assert owner.calls == ["second"]
+
+
+async def test_timers_of_owners_that_are_gone_are_forgotten() -> None:
+    """They don't add up, however far away they are; those of the others stay."""
+    hub = Hub(asyncio.get_running_loop())
+    owner = Owner(hub)
+    now = owner.loop.time()
+    hub.call_at(now + 0.01, owner, "first")
+    for number in range(10 * MANY_TIMERS):
+        hub.call_at(now + 3600 - number, Owner(hub), "never")
+    assert len(hub.timers) <= MANY_TIMERS
+    kept = [Owner(hub) for _ in range(3 * MANY_TIMERS)]
+    for other in kept:
+        hub.call_at(now + 3600, other, "never")
+    assert len(hub.timers) >= len(kept)
+    hub.call_at(now + 0.02, owner, "second")
+    await asyncio.wait_for(owner.last, 10)
+    assert owner.calls == ["first", "second"]
+    hub.timers.clear()
+
+
+async def test_a_timer_that_sets_very_many() -> None:
+    hub = Hub(asyncio.get_running_loop())
+
+    class Busy(Owner):
+        def first(self) -> None:
+            super().first()
+            for _ in range(2 * MANY_TIMERS):
+                hub.call_at(self.loop.time() + 3600, Owner(hub), "never")
+
+    owner = Busy(hub)
+    now = owner.loop.time()
+    hub.call_at(now + 0.01, owner, "first")
+    hub.call_at(now + 0.01, owner, "second")
+    await asyncio.wait_for(owner.last, 10)
+    assert owner.calls == ["first", "second"]
+    hub.timers.clear()

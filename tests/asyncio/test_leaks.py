@@ -6,14 +6,18 @@ import asyncio
 import contextlib
 import gc
 import os
+import socket
 import weakref
 
 import pytest
 
 from tidegate.asyncio.client import ClientConnection, connect
+from tidegate.asyncio.hub import get_hub
 from tidegate.asyncio.server import ServerConnection, serve
 from tidegate.exceptions import ConnectionClosed
+from tidegate.utils import accept_key
 
+from ..conftest import loop_factories
 from .connections import BINARY, CLOSE, TEXT, address, frame, pair, raw_client, raw_server, turns
 
 pytestmark = pytest.mark.parametrize("transports", ["poller", "aiofastnet", "loop"])
@@ -302,6 +306,130 @@ async def test_reconnecting_client_keeps_only_the_connection_it_has():
             if count == 3:
                 break
             del connection
+
+
+async def test_connection_that_nobody_holds_is_open_until_its_peer_closes_it():
+    """A11: the event loop holds it, and does what a connection has to do."""
+    watch = Watch()
+    accepted = asyncio.Queue()
+
+    async def handler(connection):
+        accepted.put_nowait(connection)
+        await connection.wait_closed()
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        watch.add(await connect(address(server)))
+        connection = await accepted.get()
+        gc.collect()
+        await (await connection.ping())
+        await connection.close()
+        assert connection.close_code == 1000
+        del connection
+    await watch.assert_gone()
+
+
+def accept_one(listener):
+    """Accept a connection, without an event loop, and open it."""
+    sock, _ = listener.accept()
+    head = b""
+    while b"\r\n\r\n" not in head:
+        head += sock.recv(65536)
+    key = head.decode().split("Sec-WebSocket-Key: ")[1].split("\r\n")[0]
+    sock.sendall(
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        f"Sec-WebSocket-Accept: {accept_key(key)}\r\n\r\n".encode()
+    )
+    return sock
+
+
+@pytest.mark.parametrize("loop_factory", list(loop_factories()))
+def test_connection_that_is_left_open_when_the_loop_is_closed(loop_factory, caplog):
+    """A11: that is told, its socket is closed, and no task is destroyed."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(60)
+        uri = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+
+        async def leave():
+            accepting = asyncio.create_task(asyncio.to_thread(accept_one, listener))
+            connection = await connect(uri, ping_interval=0.001)
+            await connection.send("message")
+            await asyncio.sleep(0.01)
+            return await accepting, weakref.ref(connection)
+
+        with pytest.warns(ResourceWarning, match="unclosed"):
+            with asyncio.Runner(loop_factory=loop_factory) as runner:
+                sock, connection = runner.run(leave())
+            del runner
+            # What was kept for this loop goes when the next loop needs the like.
+            asyncio.run(asyncio.sleep(0))
+            gc.collect()
+        assert connection() is None
+        with sock, contextlib.suppress(ConnectionResetError):
+            sock.settimeout(60)
+            while sock.recv(65536):
+                pass
+    assert "destroyed" not in caplog.text
+
+
+async def test_compression_contexts_are_freed_when_closed():
+    """A46: at once, also where the program keeps the connection."""
+    async with pair() as (server, client):
+        for one, other in ((server, client), (client, server)):
+            await one.send("compressed " * 100)
+            await other.recv()
+        (deflate,) = client.protocol.extensions
+        assert deflate.deflater._compressor is not None
+        assert deflate.inflater._inflater is not None
+        await client.close()
+    for connection in (server, client):
+        (deflate,) = connection.protocol.extensions
+        assert deflate.deflater._compressor is deflate.deflater._current is None
+        assert deflate.inflater._inflater is None
+
+
+async def test_nothing_grows_with_the_number_of_connections():
+    """A37: neither objects nor descriptors; some of them end badly."""
+
+    async def handler(connection):
+        with contextlib.suppress(ConnectionClosed):
+            async for message in connection:
+                await connection.send(message)
+
+    async def use(server, number):
+        try:
+            async with connect(address(server)) as connection:
+                await connection.send("message " * 20)
+                await connection.recv()
+                if number % 10 == 0:
+                    connection.transport.abort()
+                if number % 10 == 1:
+                    raise RuntimeError("mistake of the program")
+        except RuntimeError:
+            pass
+
+    async def use_many(server):
+        for start in range(0, 200, 50):
+            await asyncio.gather(*(use(server, start + number) for number in range(50)))
+        while server.connections:
+            await asyncio.sleep(0)
+        await turns(20)
+        # There may be some timers of connections that are gone, but not more and more.
+        get_hub(asyncio.get_running_loop()).sweep()
+        gc.collect()
+        return len(gc.get_objects()), descriptors()
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        objects, open_files = await use_many(server)
+        for _ in range(3):
+            more, open_files_now = await use_many(server)
+            assert open_files_now <= open_files
+        # Caches and counters of others may grow a little; a leak would be 600 of each kind.
+        assert more - objects < 300
+
+
+def descriptors():
+    """How many files are open, where that can be known."""
+    return len(os.listdir("/proc/self/fd")) if os.path.exists("/proc/self/fd") else 0
 
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="needs /proc")

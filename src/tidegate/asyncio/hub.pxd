@@ -1,5 +1,6 @@
 cdef Py_ssize_t BUFFER_SIZE
 cdef Py_ssize_t HEADROOM
+cdef Py_ssize_t MANY_TIMERS
 
 
 cdef class Hub:
@@ -10,9 +11,10 @@ cdef class Hub:
     cdef bint in_use
     cdef list to_flush
     cdef bint flush_scheduled
-    cdef list timers
+    cdef public list timers
     cdef object timer
     cdef double timer_due
     cdef Py_ssize_t serial
+    cdef Py_ssize_t sweep_at
 
     cdef object flush_later(self, channel)

@@ -16,6 +16,8 @@ from typing import Any
 BUFFER_SIZE = 256 * 1024
 # Room before that for what was left over: at most a header and a control frame's payload.
 HEADROOM = 256
+# How many timers there are at least when those of connections that are gone are looked for.
+MANY_TIMERS = 1000
 
 
 class Hub:
@@ -35,6 +37,7 @@ class Hub:
         self.timer: asyncio.Handle | None = None
         self.timer_due = 0.0
         self.serial = 0
+        self.sweep_at = MANY_TIMERS
 
     def flush_later(self, channel: Any) -> None:
         """Flush what a connection writes from now on at the end of this turn of the loop."""
@@ -56,10 +59,19 @@ class Hub:
         It can't be cancelled: the method has to look whether there is still something to do. The
         object isn't kept alive.
         """
+        if len(self.timers) >= self.sweep_at:
+            self.sweep()
         self.serial += 1
         heapq.heappush(self.timers, (when, self.serial, weakref.ref(owner), method))
         if self.timer is None or when < self.timer_due:
             self.set_timer(when)
+
+    def sweep(self) -> None:
+        """Forget the timers of objects that are gone, which many short connections leave."""
+        # In place, because one of them may be running.
+        self.timers[:] = [timer for timer in self.timers if timer[2]() is not None]
+        heapq.heapify(self.timers)
+        self.sweep_at = max(MANY_TIMERS, 2 * len(self.timers))
 
     def set_timer(self, when: float) -> None:
         """Have the timers run at a time of the loop's clock, instead of at another."""
