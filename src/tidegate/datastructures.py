@@ -120,10 +120,10 @@ class Headers(MutableMapping[str, str]):
         return t.cast(str, value)
 
     @t.overload
-    def get(self, key: str, /) -> str | None: ...
+    def get(self, key: str) -> str | None: ...
     @t.overload
-    def get(self, key: str, /, default: str | _T) -> str | _T: ...
-    def get(self, key: str, /, default: str | _T | None = None) -> str | _T | None:
+    def get(self, key: str, default: str | _T) -> str | _T: ...
+    def get(self, key: str, default: str | _T | None = None) -> str | _T | None:
         """Give the value of a header, ``default`` if it isn't there.
 
         Raises:
