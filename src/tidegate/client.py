@@ -310,9 +310,13 @@ def process_exception(exc: Exception) -> Exception | None:
 
 
 def is_certificate_error(exc: BaseException) -> bool:
-    """Say whether a TLS handshake failed because a certificate isn't trusted."""
+    """Say whether a TLS handshake failed because of a certificate, the server's or the client's."""
     names = ("SSLCertVerificationError", "CertificateError")
-    return any(kind.__name__ in names for kind in type(exc).__mro__)
+    if any(kind.__name__ in names for kind in type(exc).__mro__):
+        return True
+    # The alerts by which a server refuses one, such as TLSV1_ALERT_UNKNOWN_CA, in ssl.SSLError.
+    reason = getattr(exc, "reason", None) if isinstance(exc, OSError) else None
+    return isinstance(reason, str) and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
 
 
 # What this module had before it was for connections without I/O.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import traceback
 import urllib.parse
@@ -523,21 +524,23 @@ class connect:
         reconnection = Reconnection(self.reconnect_delays, self.reconnect_limit, self.on_event)
         while True:
             reconnection.connecting()
-            try:
-                async with self as connection:
-                    reconnection.connected(connection)
-                    yield connection
-                reconnection.disconnected(connection)
-                # While there is none, the old one isn't kept.
-                del connection
-            except Exception as exc:
-                delay = self.delay_after(exc, reconnection)
-                self.logger.info(
-                    "connect failed; reconnecting in %.1f seconds: %s",
-                    delay,
-                    traceback.format_exception_only(exc)[0].strip(),
-                )
-                await asyncio.sleep(delay)
+            async with contextlib.AsyncExitStack() as stack:
+                try:
+                    connection = await stack.enter_async_context(self)
+                except Exception as exc:
+                    delay = self.delay_after(exc, reconnection)
+                    self.logger.info(
+                        "connect failed; reconnecting in %.1f seconds: %s",
+                        delay,
+                        traceback.format_exception_only(exc)[0].strip(),
+                    )
+                    await asyncio.sleep(delay)
+                    continue
+                reconnection.connected(connection)
+                yield connection
+            reconnection.disconnected(connection)
+            # While there is none, the old one isn't kept.
+            del connection
 
     def delay_after(self, exc: Exception, reconnection: Reconnection) -> float:
         """Give the time to wait after an attempt that failed, or raise if it was the last."""
