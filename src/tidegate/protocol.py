@@ -265,6 +265,8 @@ class Protocol:
         """Take in the end of the stream. Doesn't raise."""
         if self.state is CLOSED:
             return
+        # Health checks of load balancers come and go without a word; nor is one said about them.
+        silent = self.parser is not None and self.reader is not None and not self.reader.buffer
         if self.reader is not None:
             self.reader.feed_eof()
             self.advance_handshake()
@@ -275,7 +277,7 @@ class Protocol:
         self.frame_reader.stop()
         self.send_eof()
         self.state = CLOSED
-        if self.side is SERVER:
+        if self.side is SERVER and not silent:
             self.logger.info("connection closed")
         # They refer to this object, which refers to them.
         self.frame_reader.log = self.frame_writer.log = None

@@ -281,7 +281,8 @@ class HeaderProtocol(asyncio.BufferedProtocol):
     ) -> None:
         gate = self.gate
         connect = gate.connect_accepted_socket
-        if header is not None and header.command == "LOCAL":
+        health_check = header is not None and header.command == "LOCAL"
+        if health_check:
             # Whatever the server's transports make of health checks that are reset, its loop's
             # own are quiet about them.
             connect = gate.loop.connect_accepted_socket
@@ -290,7 +291,8 @@ class HeaderProtocol(asyncio.BufferedProtocol):
                 functools.partial(gate.factory, endpoints), sock, ssl=gate.ssl, **gate.tls_options
             )
         except OSError as exc:
-            self.log(f"failed to begin TLS: {exc}")
+            if not health_check:
+                self.log(f"failed to begin TLS: {exc}")
         except Exception as exc:
             self.failed(self.transport, exc)
 
