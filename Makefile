@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 COMPILED := $(shell find src -name '*.pxd' -o -name '*.pyx' 2>/dev/null)
 COMPILED_PY := $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
 
-.PHONY: help build demo test lint peers pytest test-all bench conformance fuzz clean
+.PHONY: help build demo test lint peers pytest test-all bench conformance dropin fuzz clean
 
 help:
 	@echo "make demo         start a server, talk to it directly and through a proxy, print an account"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-all     the tests on every CPython from 3.11 on that is found"
 	@echo "make conformance  the 517 cases of Autobahn|Testsuite; SET=core for seconds instead of minutes"
 	@echo "make fuzz         random input for a minute, SECONDS=... for longer; see tests/fuzz"
+	@echo "make dropin       programs of others, from PyPI, on tidegate in the place of websockets"
 	@echo "make bench        measure against other libraries; QUICK=1, ONLY=..., PROGRAMS=... for less"
 
 build: $(VENV)/.built
@@ -87,6 +88,20 @@ $(BENCH)/.built: pyproject.toml setup.py benchmarks/requirements.txt $(COMPILED)
 bench: $(BENCH)/.built
 	$(MAKE) --quiet --directory benchmarks/c
 	$(BENCH)/bin/python -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(PROGRAMS),--programs "$(PROGRAMS)") $(if $(QUICK),--quick)
+
+# So have the programs of others. Those for older versions of websockets come without what they need.
+DROPIN := dropin/build/venv
+
+$(DROPIN)/.built: pyproject.toml setup.py dropin/requirements.txt dropin/requirements-older.txt $(COMPILED) $(COMPILED_PY)
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later was found: set PYTHON=/path/to/python3"; exit 1; }
+	$(PYTHON) -m venv $(DROPIN)
+	$(DROPIN)/bin/python -m pip install --quiet --upgrade pip
+	$(DROPIN)/bin/python -m pip install --quiet --requirement dropin/requirements.txt --editable '.[speedups]'
+	$(DROPIN)/bin/python -m pip install --quiet --no-deps --requirement dropin/requirements-older.txt
+	@touch $@
+
+dropin: $(DROPIN)/.built
+	$(DROPIN)/bin/python -m pytest -c dropin/pytest.ini dropin
 
 clean:
 	rm -rf build dist $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis

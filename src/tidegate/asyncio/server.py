@@ -515,6 +515,9 @@ class Server:
         return tuple(self.server.sockets)
 
     async def _start(self) -> Self:
+        if self.server is not None:
+            # What was awaited can be a context manager still.
+            return self
         self.server = await self.create_server()
         for sock in self.server.sockets:
             self.logger.info("server listening on %s", get_socket_name(sock))

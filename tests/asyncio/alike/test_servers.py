@@ -65,6 +65,17 @@ async def test_close_of_a_server_that_keeps_connections(lib):
 
 
 @alike
+async def test_server_that_was_awaited_is_a_context_manager(lib):
+    server = await lib.serve(handler, "127.0.0.1", 0)
+    before = server.sockets[0].getsockname()
+    async with server as same:
+        client = await lib.connect(address(server))
+        facts = [same is server, server.sockets[0].getsockname() == before, server.is_serving()]
+    facts += [server.is_serving(), await outcome(client.recv())]
+    return facts
+
+
+@alike
 async def test_server_that_is_started_later(lib):
     facts = []
     server = await lib.serve(handler, "127.0.0.1", 0, start_serving=False)

@@ -1,0 +1,101 @@
+"""Clients of others, against servers that run on websockets itself."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import peers
+import pytest
+
+
+async def test_gql(library):
+    def process_request(connection, request):
+        assert request.headers["X-Client"] == "gql" or request.path == "/elsewhere"
+        if request.path == "/elsewhere":
+            return connection.respond(HTTPStatus.NOT_FOUND, "no tides here\n")
+        return None
+
+    async with peers.serving(
+        peers.graphql,
+        subprotocols=["graphql-transport-ws"],
+        process_request=process_request,
+        process_response=lambda c, request, response: response.headers.update({"X-Server": "gq"}),
+    ) as uri:
+        result = await library.run("gql_client", uri)
+    assert result == {
+        "answer": {"tide": "high"},
+        "levels": [0, 1, 2],
+        "error": "no such field",
+        "pings": True,
+        "header": "gq",
+        "refused": "InvalidStatus",
+    }
+
+
+async def test_realtime(library):
+    phoenix = peers.Phoenix()
+    async with peers.serving(phoenix) as uri:
+        result = await library.run("realtime_client", uri + "realtime/v1")
+    assert result == {"received": [1, 2]}
+    assert len(phoenix.uris) == 2
+    assert all(path.startswith("/realtime/v1/websocket?") for path in phoenix.uris)
+
+
+async def test_web3(library):
+    headers = []
+
+    def process_request(connection, request):
+        headers.append(request.headers["X-Client"])
+
+    async with peers.serving(peers.ethereum, process_request=process_request) as uri:
+        result = await library.run("web3_client", uri)
+    assert headers == ["web3"]
+    assert result == {
+        "connected": True,
+        "height": 16,
+        "together": [1337] * 10,
+        "blocks": [0, 1, 2],
+    }
+
+
+async def test_openai(library, request):
+    if library.name == "tidegate":
+        request.applymarker(
+            pytest.mark.xfail(reason="imports websockets.sync, which tidegate doesn't have yet")
+        )
+    requests = []
+
+    def process_request(connection, request):
+        requests.append((request.path, request.headers["Authorization"]))
+
+    async with peers.serving(peers.realtime_model, process_request=process_request) as uri:
+        result = await library.run("openai_client", uri)
+    assert requests == [("/realtime?model=tide-1", "Bearer secret")]
+    assert result == {
+        "events": [
+            "session.created",
+            "session.updated",
+            "response.output_text.delta",
+            "response.output_text.delta",
+            "response.output_text.done",
+        ],
+        "text": "At nine.",
+    }
+
+
+async def test_pyppeteer(older_tidegate):
+    async with peers.serving(peers.browser) as uri:
+        result = await older_tidegate.run("pyppeteer_client", uri)
+    assert result["version"] == "Tides/1"
+    assert result["title"] == "High water"
+    assert "no such method" in result["error"]
+
+
+async def test_simpleobsws(older_tidegate):
+    async with peers.serving(peers.obs) as uri:
+        result = await older_tidegate.run("simpleobsws_client", uri)
+    assert result == {
+        "answer": {"obsVersion": "30.0"},
+        "event": ["SceneChanged", {"scene": "tide"}],
+        "open": [True, False],
+    }
