@@ -166,3 +166,27 @@ async def test_sending_without_waiting_tells_of_a_full_buffer():
         with pytest.raises(ConnectionClosedOK):
             connection.send_nowait("late")
     assert received == [500_000] * count
+
+
+async def test_another_method_may_take_over():
+    """A listener is a state machine if it wants: what it assigns to itself counts at once."""
+
+    class Greeting(Listener):
+        def on_open(self):
+            self.on_message = self.greet
+
+        def greet(self, message):
+            self.connection.send_nowait(f"Hello, {message}!")
+            del self.on_message
+
+        def on_message(self, message):
+            self.connection.send_nowait(message)
+
+    async with (
+        serve(Greeting, "127.0.0.1", 0) as server,
+        connect(address(server)) as client,
+    ):
+        # Two of them at once.
+        client.send_nowait("you")
+        client.send_nowait("again")
+        assert [await client.recv() for _ in range(2)] == ["Hello, you!", "again"]

@@ -119,7 +119,6 @@ cdef class Channel:
 
     # callbacks
     cdef public object listener
-    cdef object on_message
 
     cdef bint can_share(self)
     cdef object receive_direct(self, Py_ssize_t nbytes)
@@ -131,7 +130,7 @@ cdef class Channel:
     cdef object next_message(self, bint join)
     cdef object failed(self, exc)
     cdef object read(self)
-    cdef object read_for_listener(self)
+    cdef object read_for_listener(self, listener)
     cdef object wake_receiver(self)
     cpdef object read_ahead(self)
     cdef object took_message(self)

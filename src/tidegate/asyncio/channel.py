@@ -31,7 +31,7 @@ if not cython.compiled:
     from .waiter import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
+    from collections.abc import AsyncIterator, Coroutine
 
     from ..wire.reader import FrameReader
     from ..wire.writer import FrameWriter
@@ -385,7 +385,6 @@ class Channel:
         self.turn_written = False
         self.eof_written = False
         self.listener: Listener | None = None
-        self.on_message: Any = None
 
     # What the program calls
 
@@ -598,8 +597,8 @@ class Channel:
     def read(self) -> None:
         """Give what was received to whoever waits for it, and queue the rest."""
         reader = self.reader
-        if self.on_message is not None:
-            self.read_for_listener()
+        if self.listener is not None:
+            self.read_for_listener(self.listener)
             return
         if self.receiving:
             if not reader.has_message():
@@ -619,7 +618,7 @@ class Channel:
         ):
             self.piece_waiter.set_result(None)
 
-    def read_for_listener(self) -> None:
+    def read_for_listener(self, listener: Listener) -> None:
         """Give what was received to the listener."""
         given = False
         while True:
@@ -634,19 +633,15 @@ class Channel:
             self.burst += 1
             given = True
             try:
-                self.on_message(message)
+                listener.on_message(message)
             except Exception as exc:
                 self.listener_failed(exc)
                 return
         if given:
             try:
-                self.listener.on_batch()  # type: ignore[union-attr]
+                listener.on_batch()
             except Exception as exc:
                 self.listener_failed(exc)
-
-    def set_on_message(self, on_message: Callable[[Any], object] | None) -> None:
-        """Have each message given to a function, or to nobody."""
-        self.on_message = on_message
 
     def wake_receiver(self) -> None:
         """Resume the coroutine that waits for a message."""

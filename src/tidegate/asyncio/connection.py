@@ -486,7 +486,6 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
     def listen(self, listener: Listener) -> None:
         """Have a `Listener` called from now on, instead of receiving messages."""
         self.listener = listener
-        self.set_on_message(listener.on_message)
         self.call_listener("on_open")
 
     def call_listener(self, name: str, *args: Any) -> None:
@@ -770,7 +769,6 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
             self.call_listener("on_close", self.closed_error())
             # It refers to this connection, which refers to it.
             self.listener = None
-            self.set_on_message(None)
 
     def pause_writing(self) -> None:
         """Make those who send wait: the write buffer is over its limit."""
