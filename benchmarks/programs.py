@@ -60,6 +60,7 @@ C_LIMIT = "C, epoll"
 TIDEGATE = "tidegate"
 LISTENER = "tidegate Listener"
 LEGACY = "tidegate.legacy"
+TIDEGATE_RUN = "tidegate run"
 UNCOMPILED_TIDEGATE = "tidegate, uncompiled"
 WEBSOCKETS = "websockets"
 PICOWS_CORE = "picows core"
@@ -74,6 +75,8 @@ SERVERS = [
     *both_loops(TIDEGATE, _COROUTINE_SERVER, "tidegate"),
     *both_loops(LISTENER, "benchmarks.servers.tidegate_listener"),
     *both_loops(LEGACY, _COROUTINE_SERVER, "tidegate.legacy"),
+    # The program for websockets, unchanged.
+    Program(TIDEGATE_RUN, "tidegate", ("run", "-m", _COROUTINE_SERVER, "websockets")),
     Program(UNCOMPILED_TIDEGATE, _COROUTINE_SERVER, ("tidegate",), EVERYTHING, UNCOMPILED),
     # picows' core has frames only, and listens on no Unix socket.
     *both_loops(PICOWS_CORE, "benchmarks.servers.picows_core", abilities=frozenset({TLS})),

@@ -137,8 +137,11 @@ def goal_row(results: Results, goal: Goal) -> list[str] | None:
     reached = goal.reached(results)
     if reached is None:
         return None
-    wanted = f"{goal.factor:g} × less" if goal.factor > 1 else "no more"
     verdict = "yes" if reached >= goal.factor else "**no**"
+    if goal.factor < 1:
+        wanted = f"at most {1 / goal.factor:g} × as much as {goal.peer}"
+        return [goal.what, wanted, f"{1 / reached:.2f} × as much", verdict]
+    wanted = f"{goal.factor:g} × less" if goal.factor > 1 else "no more"
     return [goal.what, f"{wanted} than {goal.peer}", f"{reached:.2f} × less", verdict]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from benchmarks.programs import AIOHTTP, PICOWS_CORE, TIDEGATE, WEBSOCKETS
+from benchmarks.programs import AIOHTTP, LEGACY, PICOWS_CORE, TIDEGATE, WEBSOCKETS
 
 from benchmarks import goals, payloads, plot, report, results, scenarios
 
@@ -56,6 +56,27 @@ def test_goal_is_reached_from_its_factor_on(theirs, reached):
     assert row[-1] == reached
     unmeasured = next(g for g in goals.GOALS if g.peer == PICOWS_CORE)
     assert report.goal_row(found, unmeasured) is None
+
+
+@pytest.mark.parametrize(("ours", "reached"), [(0.00129, "yes"), (0.00131, "**no**")])
+def test_goal_of_another_program_is_how_much_more_it_may_take(ours, reached):
+    found = results.Results()
+    scenario = next(s for s in scenarios.SCENARIOS if s.name == "echo-small")
+    found.add(scenario, TIDEGATE, figures(0.001))
+    found.add(scenario, LEGACY, figures(ours))
+    goal = next(g for g in goals.GOALS if g.scenario == "echo-small" and g.program == LEGACY)
+    row = report.goal_row(found, goal)
+    assert row is not None
+    assert row[1:] == [
+        "at most 1.3 × as much as tidegate",
+        f"{ours / 0.001:.2f} × as much",
+        reached,
+    ]
+
+
+def test_keys_of_goals_are_different():
+    keys = {goal.key for goal in goals.GOALS}
+    assert len(keys) == len(goals.GOALS)
 
 
 def test_missed_goal_names_its_cause(monkeypatch):
