@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import io
@@ -202,7 +203,22 @@ def test_commands_of_their_own():
     assert echo.main(["localhost:1?pp=v3"]) == 1
 
 
+def test_options_of_proxy_protocol(capsys):
+    for module, options in (
+        (relay, ["--service SOURCE:PORT DEST:PORT", "--buf-len BYTES", "-q", "--quiet", "--dnsbl"]),
+        (echo, ["[HOST:PORT]", "(:10007)"]),
+    ):
+        with pytest.raises(SystemExit, match="0"):
+            module.main(["--help"])
+        text = " ".join(capsys.readouterr().out.split())
+        assert all(option in text for option in options)
+
+
 def test_echo_as_proxy_protocol_has_it():
+    parser = argparse.ArgumentParser()
+    echo.add_arguments(parser)
+    address = parser.parse_args([]).address
+    assert (address.host, address.port, address.ssl) == ("", 10007, None)
     assert echo.policy_for(echo.Address(":1?pp=noop"), "anyone").decide(("127.0.0.1", 1)) == "plain"
     assert echo.policy_for(echo.Address(":1?pp=v1"), "anyone").versions == (1,)
     assert echo.policy_for(echo.Address(":1"), ["10.0.0.1"]).versions == (1, 2)

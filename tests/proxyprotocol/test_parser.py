@@ -263,7 +263,7 @@ def test_version_and_command(command):
 
 @pytest.mark.parametrize("family", range(256))
 def test_family_and_protocol(family):
-    # R17
+    # R17, R19: there is none that isn't supported.
     block = bytes(216)
     if family >> 4 > 3 or family & 15 > 2:
         refuse(v2(block, family=family))

@@ -89,11 +89,13 @@ def test_impossible(arguments):
 
 
 def test_trust_has_to_be_said():
+    # R2
     with pytest.raises(TypeError):
         ProxyPolicy()
 
 
 def test_defaults():
+    # R3, R4
     policy = ProxyPolicy(trusted=["10.0.0.0/8"])
     assert (policy.untrusted, policy.versions) == ("plain", (1, 2))
     assert (policy.timeout, policy.max_size) == (5.0, 4096)

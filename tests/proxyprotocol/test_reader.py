@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import types
 
 import pytest
 
-from tidegate.proxyprotocol import ProxyProtocolSyntaxError
+from tidegate.proxyprotocol import ProxyProtocolSyntaxError, parse
 from tidegate.proxyprotocol.detect import ProxyProtocolDetect
 from tidegate.proxyprotocol.noop import ProxyProtocolNoop
 from tidegate.proxyprotocol.reader import ProxyProtocolReader
@@ -16,8 +17,9 @@ from tidegate.proxyprotocol.result import ProxyResultLocal, is_unknown
 from tidegate.proxyprotocol.sock import SocketInfoLocal, SocketInfoProxy
 from tidegate.proxyprotocol.v1 import ProxyProtocolV1
 from tidegate.proxyprotocol.v2 import ProxyProtocolV2
+from tidegate.testing.installed import free_port
 
-from .captures import CAPTURES
+from .captures import CAPTURES, DATA
 
 LINE = b"PROXY TCP4 192.0.2.1 198.51.100.1 4711 443\r\n"
 DETECT = ProxyProtocolReader(ProxyProtocolDetect())
@@ -148,38 +150,54 @@ async def test_callback_that_fails():
     assert writer.closed
 
 
-async def test_quickstart():
-    """What the description of ``proxy-protocol`` shows, after the import is changed."""
+@pytest.fixture
+def quickstart():
+    """The program that the description of ``proxy-protocol`` shows, with the imports changed."""
+    text = (DATA / "quickstart.txt").read_text()
+    changed = text.replace("from proxyprotocol.", "from tidegate.proxyprotocol.")
+    names = {"__name__": "quickstart"}
+    exec(changed, names)
+    return names
+
+
+async def test_quickstart(quickstart, capsys):
+    port = free_port()
+    task = asyncio.create_task(quickstart["main"]("127.0.0.1", port))
     lines = []
-
-    async def on_connection(reader, writer, info):
-        lines.append(f"Connection from: {info.family.name} {info.peername}")
-        lines.append(
-            f"Original client: {info.source_addr}:{info.source_port} ->"
-            f" {info.dest_addr}:{info.dest_port}"
-        )
-        while data := await reader.read(1024):
-            writer.write(data)
-            await writer.drain()
-        writer.close()
-        await writer.wait_closed()
-
-    callback = ProxyProtocolReader(ProxyProtocolDetect()).get_callback(on_connection)
-    server = await asyncio.start_server(callback, "127.0.0.1", 0)
-    address = server.sockets[0].getsockname()
-    for header in (LINE, CAPTURES[6].header):
-        reader, writer = await asyncio.open_connection(*address)
+    for header in (LINE, *(capture.header for capture in CAPTURES), b"GET / HTTP/1.1\r\n"):
+        while True:
+            try:
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                break
+            except ConnectionRefusedError:
+                await asyncio.sleep(0.01)
         client = writer.get_extra_info("sockname")
         writer.write(header + b"hello")
-        writer.write_eof()
-        assert await reader.read() == b"hello"
+        if header[:3] != b"GET":
+            assert await reader.readexactly(5) == b"hello"
+            writer.write_eof()
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
         writer.close()
-        await writer.wait_closed()
-    server.close()
-    await server.wait_closed()
-    assert lines == [
-        "Connection from: AF_INET ('192.0.2.1', 4711)",
-        "Original client: 192.0.2.1:4711 -> 198.51.100.1:443",
-        f"Connection from: AF_INET {client}",
-        f"Original client: 127.0.0.1:{client[1]} -> 127.0.0.1:{address[1]}",
-    ]
+        with contextlib.suppress(ConnectionResetError):
+            await writer.wait_closed()
+        lines.append((header, client))
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    printed = capsys.readouterr().out.splitlines()
+    for i, (header, client) in enumerate(lines):
+        family, source, destination = "AF_INET", client, ("127.0.0.1", port)
+        peername = client
+        parsed = None if header[:3] == b"GET" else parse(header)[0]
+        if parsed is None or (parsed.source is None and parsed.command == "PROXY"):
+            # The header says that the client isn't known, or there is none.
+            family, peername = "AF_UNSPEC", None
+        elif parsed.source is not None:
+            family, source, destination = parsed.family, parsed.source, parsed.destination
+            peername = source if family == "AF_INET" else (*source, 0, 0)
+        assert printed[2 * i] == f"Connection from: {family} {peername}"
+        assert printed[2 * i + 1] == (
+            f"Original client: {source[0]}:{source[1]} -> {destination[0]}:{destination[1]}"
+        )
+    assert len(printed) == 2 * len(lines)

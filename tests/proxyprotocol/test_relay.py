@@ -14,7 +14,7 @@ import struct
 import pytest
 import trustme
 
-from tidegate.proxyprotocol import Header, ProxyPolicy, build, start_server
+from tidegate.proxyprotocol import Header, ProxyPolicy, build, parse, start_server
 from tidegate.proxyprotocol.dnsbl import Dnsbl, NoopDnsbl
 from tidegate.proxyprotocol.server import Address
 from tidegate.proxyprotocol.server.main import listen, run
@@ -114,6 +114,34 @@ async def test_header(query, version):
         if version == 2:
             assert len(header.unique_id) == 16
             assert header.crc32c is not None
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+async def test_header_is_sent_at_once(version):
+    # S1: in one piece, before the client has sent anything
+    received = asyncio.get_running_loop().create_future()
+
+    async def connected(reader, writer):
+        received.set_result(await reader.read(65536))
+        writer.transport.abort()
+
+    backend = await asyncio.start_server(connected, "127.0.0.1", 0)
+    limits = Limits()
+    target = Address(f"127.0.0.1:{backend.sockets[0].getsockname()[1]}?pp={version}")
+    source = Address("127.0.0.1:0", server=True)
+    relay = await listen(source, target, None, limits, NoopDnsbl(), 65536)
+    _, writer = await asyncio.open_connection(*relay.sockets[0].getsockname())
+    data = await received
+    header, consumed = parse(data)
+    assert consumed == len(data)
+    assert header.source == writer.get_extra_info("sockname")
+    writer.close()
+    with contextlib.suppress(ConnectionResetError):
+        await writer.wait_closed()
+    relay.close()
+    backend.close()
+    while limits.open:
+        await asyncio.sleep(0.001)
 
 
 async def test_both_directions():

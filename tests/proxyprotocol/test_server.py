@@ -116,6 +116,33 @@ async def test_header(header, cut):
         assert server.gate.policy.counters.proxied == 1
 
 
+@pytest.mark.parametrize("header", [V1, V2], ids=["v1", "v2"])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_cut_at_every_byte(contexts, header, tls):
+    server_context, client_context = contexts
+    kwargs = {"ssl": server_context} if tls else {}
+    async with echo(**kwargs) as (server, calls):
+        for at in range(1, len(header)):
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            writer.write(header[:at])
+            (protocol,) = await waiting(server)
+            while len(protocol.data) < at:
+                await asyncio.sleep(0)
+            assert len(calls) == at - 1
+            if tls:
+                # With the ClientHello behind the rest of the header.
+                client = TLSClient(client_context, reader, writer)
+                await client.run(client.ssl.do_handshake, before=header[at:])
+                await client.run(client.ssl.write, b"hello")
+                assert await client.run(client.ssl.read, 5) == b"hello"
+            else:
+                writer.write(header[at:] + b"hello")
+                assert await reader.readexactly(5) == b"hello"
+            assert calls[-1][0] == ("203.0.113.7", 56324)
+            writer.transport.abort()
+        assert server.gate.policy.counters.proxied == len(header) - 1
+
+
 async def test_ipv6_and_large_payload():
     async with echo() as (server, calls):
         payload = bytes(range(256)) * 1000
@@ -194,6 +221,7 @@ WRONG = [
 @pytest.mark.parametrize("data", WRONG)
 @pytest.mark.parametrize("bytewise", [False, True])
 async def test_deviation(data, bytewise, caplog):
+    # R5
     caplog.set_level(logging.DEBUG, "tidegate.proxyprotocol")
     async with echo() as (server, calls):
         answer, client = await send(server, *(in_bytes(data) if bytewise else [data]), eof=False)

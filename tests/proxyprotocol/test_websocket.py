@@ -15,11 +15,23 @@ from tidegate.asyncio.server import Limits, serve, unix_serve
 from tidegate.exceptions import InvalidMessage, InvalidStatus
 from tidegate.proxyprotocol import ForwardedPolicy, Header, ProxyPolicy, build, start_server
 
+from .test_server import TLSClient, in_bytes
+
 HEADER = Header(source=("203.0.113.7", 56324), destination=("198.51.100.9", 443), tlvs=[(5, b"id")])
 SOURCE, DESTINATION = HEADER.source, HEADER.destination
 TRUSTED = ["127.0.0.1", "::1", "unix"]
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
 # Closing the connection at once may reset it.
 REFUSED = (InvalidMessage, ConnectionError)
+
+
+@pytest.fixture(params=["poller", "aiofastnet", "loop"], autouse=True)
+def transports(request, monkeypatch):
+    """All ways to serve connections."""
+    monkeypatch.setenv("TIDEGATE_TRANSPORTS", request.param)
 
 
 async def handler(websocket):
@@ -117,6 +129,98 @@ async def test_addresses(kinds, version):
     assert peer[0] == "127.0.0.1"
 
 
+@pytest.mark.parametrize("version", [1, 2])
+@pytest.mark.parametrize("bytewise", [False, True])
+async def test_segments(kinds, certificates, version, bytewise):
+    """Header and ClientHello in one segment, as load balancers send them, or byte by byte."""
+    data = build(HEADER, version=version)
+    async with server_of(**kinds[0]) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if not kinds[0]:
+            for piece in in_bytes(data + REQUEST) if bytewise else [data + REQUEST]:
+                writer.write(piece)
+                await asyncio.sleep(0)
+            answer = await reader.readuntil(b"\r\n\r\n")
+        else:
+            client = TLSClient(certificates[1], reader, writer)
+            inside = kinds[0].get("inside_tls")
+            before, request = (b"", data + REQUEST) if inside else (data, REQUEST)
+            await client.run(client.ssl.do_handshake, before=before, bytewise=bytewise)
+            for piece in in_bytes(request) if bytewise and inside else [request]:
+                await client.run(client.ssl.write, piece, bytewise=bytewise)
+            answer = await client.run(client.ssl.read, 1000)
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        (connection,) = server.connections
+        assert connection.remote_address == SOURCE
+        assert connection.local_address == DESTINATION
+        assert connection.peer_address == writer.get_extra_info("sockname")
+        writer.transport.abort()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("data", "counter"),
+    [
+        (REQUEST, "malformed"),
+        (b"PROXY TCP4 203.0.113.07 198.51.100.9 56324 443\r\n" + REQUEST, "malformed"),
+        (build(HEADER, crc32c=True)[:-1] + b"?" + REQUEST, "malformed"),
+        (b"", "timed_out"),
+        (build(HEADER)[:-1], "timed_out"),
+    ],
+)
+async def test_wrong_headers(kinds, certificates, data, counter, caplog):
+    """The program sees nothing of them, and the log one line at the lowest level."""
+
+    def process_request(websocket, request):
+        raise AssertionError("this isn't for the program")
+
+    policy = ProxyPolicy(trusted=TRUSTED, timeout=0.1 if counter == "timed_out" else None)
+    async with server_of(policy, process_request=process_request, **kinds[0]) as server:
+        tls = {"ssl": certificates[1], "server_hostname": "localhost"}
+        reader, writer = await asyncio.open_connection(
+            *server.sockets[0].getsockname(), **(tls if kinds[0].get("inside_tls") else {})
+        )
+        peer = writer.get_extra_info("sockname")
+        caplog.clear()
+        caplog.set_level(logging.DEBUG)
+        writer.write(data)
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        assert getattr(policy.counters, counter) == 1
+        assert not server.all_connections
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        records = [r for r in caplog.records if r.name.startswith("tidegate")]
+        (record,) = [r for r in records if r.name == "tidegate.proxyprotocol"]
+        assert record.getMessage().startswith(f"127.0.0.1:{peer[1]} sent no ")
+        assert all(r.levelno == logging.DEBUG and not r.exc_info for r in records)
+
+
+async def test_trickle(kinds, certificates):
+    """The time is for all of the header."""
+    policy = ProxyPolicy(trusted=TRUSTED, timeout=0.1)
+    async with server_of(policy, **kinds[0]) as server:
+        tls = {"ssl": certificates[1], "server_hostname": "localhost"}
+        reader, writer = await asyncio.open_connection(
+            *server.sockets[0].getsockname(), **(tls if kinds[0].get("inside_tls") else {})
+        )
+        with contextlib.suppress(OSError):
+            for octet in in_bytes(build(HEADER) + REQUEST):
+                writer.write(octet)
+                await asyncio.sleep(0.02)
+                if policy.counters.timed_out:
+                    break
+        assert policy.counters.timed_out == 1
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+
 async def test_own_addresses(kinds):
     """``send_proxy_header=True``: those of the socket."""
     if kinds[0].get("inside_tls"):
@@ -129,6 +233,27 @@ async def test_own_addresses(kinds):
         assert connection.remote_address == websocket.local_address == connection.peer_address
         assert connection.local_address == websocket.remote_address
         assert connection.proxy_header.version == 2
+
+
+@pytest.mark.parametrize("header", [Header(1, source=SOURCE, destination=DESTINATION), HEADER])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_sent_at_once(header, tls, certificates):
+    # S1: in one piece, before everything else
+    data = build(header)
+    received = asyncio.get_running_loop().create_future()
+
+    async def connected(reader, writer):
+        received.set_result(await reader.read(65536))
+        writer.transport.abort()
+
+    async with await asyncio.start_server(connected, "127.0.0.1", 0) as server:
+        with pytest.raises((OSError, EOFError, InvalidMessage)):
+            kwargs = {"ssl": certificates[1]} if tls else {}
+            async with connect_to(server, send_proxy_header=header, **kwargs):
+                pass
+        assert (await received).startswith(data)
+        rest = received.result()[len(data) :]
+        assert rest == b"" or rest.startswith(b"\x16\x03" if tls else b"GET / HTTP/1.1\r\n")
 
 
 @pytest.mark.parametrize("header", [Header(command="LOCAL"), Header(1), Header()])

@@ -23,6 +23,8 @@ __all__ = ["add_arguments", "main", "run", "run_conn"]
 
 logger = logging.getLogger(__name__)
 
+DEFAULT = ":10007"
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
@@ -34,9 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "address",
         nargs="?",
         type=listen_address,
-        default=listen_address(":10007"),
+        default=listen_address(DEFAULT),
         metavar="HOST:PORT",
-        help="where to listen (%(default)s); with ?pp=v1, v2, detect or noop, and as"
+        help=f"where to listen ({DEFAULT}); with ?pp=v1, v2, detect or noop, and as"
         " ssl://HOST:PORT?cert=FILE&key=FILE for TLS after the header",
     )
     parser.add_argument(
