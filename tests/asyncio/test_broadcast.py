@@ -40,7 +40,7 @@ async def serving(**kwargs):
 async def test_stalled_receivers(transports, monkeypatch):
     """A24: they hold nobody up, and what waits for all of them is in memory once."""
     monkeypatch.setenv("TIDEGATE_TRANSPORTS", transports)
-    monkeypatch.setattr("tidegate.asyncio.connection.DEAD_PEER_TIMEOUT", 0.02)
+    monkeypatch.setattr("tidegate.asyncio.pings.DEAD_PEER_TIMEOUT", 0.02)
     size, count = 1_000_000, 10
     async with (
         serving(compression=None, ping_interval=None) as (server, accepted),

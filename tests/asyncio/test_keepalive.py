@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 @pytest.fixture
 def impatient(monkeypatch):
     """Give dead peers less time to take note of it."""
-    monkeypatch.setattr("tidegate.asyncio.connection.DEAD_PEER_TIMEOUT", 0.02)
+    monkeypatch.setattr("tidegate.asyncio.pings.DEAD_PEER_TIMEOUT", 0.02)
 
 
 QUICK = {"ping_interval": 0.02, "ping_timeout": 0.02}

@@ -1,4 +1,4 @@
-"""Arguments by name: those about proxies, and those of the older API, which are refused."""
+"""Arguments: those about proxies, those of the older API, which are refused, and limits."""
 
 from __future__ import annotations
 
@@ -50,3 +50,32 @@ def refuse_older_arguments(function: str, kwargs: dict[str, Any]) -> None:
                 f"{function}() got {name}=, an argument of the older API of websockets (13 and "
                 f"before): {advice}"
             )
+
+
+def limits(limit: Any) -> tuple[Any, Any]:
+    """Give ``(high, low)`` of a limit that may be given as ``high`` alone."""
+    if isinstance(limit, tuple):
+        high, low = limit
+    else:
+        high, low = limit, None
+    if high is None:
+        return None, None
+    if low is None:
+        low = high // 4
+    if not 0 <= low <= high:
+        raise ValueError(f"limits must be 0 <= low <= high, not low = {low}, high = {high}")
+    return high, low
+
+
+def check_limits(**arguments: Any) -> None:
+    """Refuse limits that can't be, before there is a connection.
+
+    Raises:
+        ValueError: if there is one; it names the argument.
+
+    """
+    for name, limit in arguments.items():
+        try:
+            limits(limit)
+        except ValueError as exc:
+            raise ValueError(f"{name}: {exc}") from None

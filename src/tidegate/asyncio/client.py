@@ -19,8 +19,8 @@ from ..http11 import USER_AGENT, Response
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..proxy.environment import may_have_proxy
 from ..uri import WebSocketURI, parse_uri
-from .arguments import PROXY_ARGUMENTS, refuse_older_arguments
-from .connection import Connection, check_limits
+from .arguments import PROXY_ARGUMENTS, check_limits, refuse_older_arguments
+from .connection import Connection
 from .listener import Listener, attach
 from .reconnection import ConnectionEvent, Reconnection
 from .transports import create_connection as create_tcp_connection

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import random
 import socket
 import sys
-import time
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,34 +13,27 @@ from ..exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedOK,
 from ..extensions.permessage_deflate import PerMessageDeflate
 from ..frames import CloseCode, Opcode
 from ..protocol import CLOSED, CONNECTING, OPEN, Protocol, State
+from ..typing import BytesLike
+from .arguments import limits
 from .broadcast import broadcast
 from .channel import Channel
+from .pings import Pings
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import AsyncIterator
     from types import TracebackType
 
     from ..http11 import Request, Response
     from ..proxyprotocol.header import Header
     from ..proxyprotocol.policy import Endpoints
-    from ..typing import Data, DataLike, LoggerLike, Subprotocol
+    from ..typing import Data, LoggerLike, Subprotocol
     from .listener import Listener
 
 __all__ = ["Connection", "broadcast"]
 
-BYTES = (bytes, bytearray, memoryview)
-
 # Who gets nothing from a transport that is closed.
 NOBODY = asyncio.BufferedProtocol()
-
-# How long a peer that doesn't answer keepalive is given to take note of it, in seconds.
-DEAD_PEER_TIMEOUT = 1.0
-
-# When keepalive looks so much too late, in seconds, it looks again after at most so long.
-LATE = 0.05
-GRACE = 1.0
-
 
 if sys.version_info >= (3, 12):
     # Mocks made to the specification of a connection ask for it.
@@ -51,7 +42,7 @@ if sys.version_info >= (3, 12):
 
 
 # Transports take it for the buffered protocol that it is; to programs, it is a Protocol, too.
-class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
+class Connection(Pings, asyncio.BufferedProtocol, asyncio.Protocol):
     """A WebSocket connection on asyncio.
 
     Programs get connections from `connect` and `serve`; there is no need to make one.
@@ -81,11 +72,12 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
 
     request: Request | None = None
     response: Response | None = None
-    latency: float = 0.0
     endpoints: Endpoints | None = None
     connection_exc: Exception | None = None
     send_in_progress: asyncio.Future[None] | None = None
     close_deadline: float | None = None
+    # The latest ping of a peer that doesn't read answers.
+    _unanswered_ping: bytes | None = None
     # Whether recv_streaming() was left in the middle of a message.
     _gave_up = False
 
@@ -114,13 +106,7 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
         # Futures are made when somebody waits for them.
         self._closed_waiter: asyncio.Future[None] | None = None
         self._drain_waiters: list[asyncio.Future[None]] | None = None
-        # Payload of each ping that wasn't answered -> who waits for the answer, and since when.
-        self.pending_pings: dict[bytes, tuple[asyncio.Future[float] | None, float]] = {}
-        self._unanswered_ping: bytes | None = None
-        self._keepalive_at = 0.0
-        self._keepalive_ping: bytes | None = None
-        self._keepalive_was_late = False
-        self._keepalive_activity = 0
+        self.pending_pings = {}
 
     # What can be known
 
@@ -306,7 +292,7 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
         """Send a message of any type; `send` does the most frequent cases itself."""
         if isinstance(message, Mapping):
             raise TypeError("data is a dict-like object")
-        if not isinstance(message, (str, *BYTES, Iterable, AsyncIterable)):
+        if not isinstance(message, (str, BytesLike, Iterable, AsyncIterable)):
             raise TypeError("data must be str, bytes, iterable, or async iterable")
         if timeout is None:
             await self._send_anything(message, text, compress)
@@ -318,7 +304,7 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
         # Fragments of two messages must not be interleaved (RFC 6455, section 5.4).
         while self.send_in_progress is not None:
             await asyncio.shield(self.send_in_progress)
-        if isinstance(message, (str, *BYTES)):
+        if isinstance(message, (str, BytesLike)):
             opcode, data = frame_of(message, text)
             await self._ensure_open()
             self.protocol.frame_writer.write_data(opcode, data, True, compress)
@@ -343,7 +329,7 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
             first = await anext(fragments)
         except StopAsyncIteration:
             return
-        kind = str if isinstance(first, str) else BYTES
+        kind = str if isinstance(first, str) else BytesLike
         opcode, data = frame_of(first, text)
         await self._ensure_open()
         try:
@@ -399,88 +385,6 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
             if self.ended:
                 raise self.closed_error()
 
-    async def ping(self, data: DataLike | None = None) -> Awaitable[float]:
-        """Send a ping.
-
-        ::
-
-            pong = await connection.ping()
-            latency = await pong
-
-        Args:
-            data: payload, 125 bytes at most; random by default.
-
-        Returns:
-            An awaitable of the round-trip time in seconds, for those who want the answer.
-
-        Raises:
-            ConnectionClosed: when the connection is closed.
-            ConcurrencyError: if a ping with the same payload wasn't answered yet.
-
-        """
-        if isinstance(data, str):
-            payload: bytes | None = data.encode()
-        elif isinstance(data, BYTES):
-            payload = bytes(data)
-        elif data is None:
-            payload = None
-        else:
-            raise TypeError("data must be str or bytes-like")
-        await self._ensure_open()
-        if payload in self.pending_pings:
-            raise ConcurrencyError("already waiting for a pong with the same data")
-        waiter = self.loop.create_future()
-        self._send_ping(payload, waiter)
-        await self.drain()
-        return waiter
-
-    def _send_ping(self, data: bytes | None, waiter: asyncio.Future[float] | None) -> bytes:
-        while data is None or data in self.pending_pings:
-            data = random.getrandbits(32).to_bytes(4, "big")
-        self.protocol.send_ping(data)
-        # Not the clock of the loop, which may stand still during a turn, and count milliseconds.
-        self.pending_pings[data] = (waiter, time.perf_counter())
-        self.flush()
-        return data
-
-    async def pong(self, data: DataLike = b"") -> None:
-        """Send a pong that nobody asked for, as a one-way heartbeat.
-
-        Args:
-            data: payload, 125 bytes at most.
-
-        Raises:
-            ConnectionClosed: when the connection is closed.
-
-        """
-        if isinstance(data, str):
-            data = data.encode()
-        elif not isinstance(data, BYTES):
-            raise TypeError("data must be str or bytes-like")
-        await self._ensure_open()
-        self.protocol.send_pong(data)
-        self.flush()
-        await self.drain()
-
-    def acknowledge_pings(self, data: bytes) -> None:
-        """Tell those who wait for a pong with this payload, or for an earlier one."""
-        if data not in self.pending_pings:
-            # Not asked for, or the answer to an earlier ping that came after that to a later one.
-            return
-        now = time.perf_counter()
-        # RFC 6455, section 5.5.3: a pong may answer the most recent ping only.
-        for payload in list(self.pending_pings):
-            waiter, sent_at = self.pending_pings.pop(payload)
-            if waiter is not None and not waiter.done():
-                waiter.set_result(now - sent_at)
-            if payload == self._keepalive_ping:
-                self._keepalive_ping = None
-                rest = max((self.ping_interval or 0) - (now - sent_at), 0)
-                self._schedule_keepalive(self.loop.time() + rest)
-            if payload == data:
-                self.latency = now - sent_at
-                break
-
     # Callbacks
 
     def listen(self, listener: Listener) -> None:
@@ -512,7 +416,7 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def write_anything(self, message: Any, text: bool | None, compress: bool | None) -> None:
         """Write a message that isn't fragmented."""
-        if not isinstance(message, (str, *BYTES)):
+        if not isinstance(message, (str, BytesLike)):
             raise TypeError("data must be str or bytes-like")
         opcode, data = frame_of(message, text)
         self.protocol.frame_writer.write_data(opcode, data, True, compress)
@@ -574,58 +478,6 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
             if self.protocol.debug:
                 self.logger.debug("! closing timed out, connection aborted")
             self.transport.abort()
-
-    # Keepalive: one timer per event loop (see Hub), no task per connection
-
-    def start_keepalive(self) -> None:
-        """Send pings from now on, if the connection is to send any."""
-        if self.ping_interval is not None:
-            self._schedule_keepalive(self.loop.time() + self.ping_interval)
-
-    def _schedule_keepalive(self, when: float) -> None:
-        self._keepalive_at = when
-        self.hub.call_at(when, self, "_keepalive")
-
-    def _keepalive(self) -> None:
-        """Send a ping, or look whether there was a sign of life since the last one."""
-        now = self.loop.time()
-        # An answer moves the time, and leaves the timer that was set before.
-        if self.ended or self.state is not OPEN or now < self._keepalive_at:
-            return
-        if self._keepalive_ping is not None:
-            # Whatever was received is a sign of life, and so is silence while this side doesn't
-            # read because its program is slow.
-            if self.activity == self._keepalive_activity and not self.read_paused:
-                if now - self._keepalive_at > LATE and not self._keepalive_was_late:
-                    # The event loop was busy. What came meanwhile has not been read yet.
-                    self._keepalive_was_late = True
-                    self._schedule_keepalive(now + min(self.ping_timeout or 0, GRACE))
-                    return
-                if self.protocol.debug:
-                    self.logger.debug("! nothing received since keepalive ping")
-                self.protocol.fail(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
-                self.closing_started(DEAD_PEER_TIMEOUT)
-                return
-            self._keepalive_was_late = False
-            self._keepalive_activity = self.activity
-            self._schedule_keepalive(now + (self.ping_timeout or 0))
-            return
-        data = self._send_ping(None, None)
-        if self.protocol.debug:
-            self.logger.debug("%% sent keepalive ping")
-        if self.ping_timeout is None:
-            # Earlier ones that weren't answered are of no interest any more.
-            self.pending_pings = {
-                payload: entry
-                for payload, entry in self.pending_pings.items()
-                if entry[0] or payload == data
-            }
-            self._schedule_keepalive(now + (self.ping_interval or 0))
-        else:
-            self._keepalive_ping = data
-            self._keepalive_was_late = False
-            self._keepalive_activity = self.activity
-            self._schedule_keepalive(now + self.ping_timeout)
 
     # What the channel calls
 
@@ -790,40 +642,11 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
             self.call_listener("on_drain")
 
 
-def limits(limit: Any) -> tuple[Any, Any]:
-    """Give ``(high, low)`` of a limit that may be given as ``high`` alone."""
-    if isinstance(limit, tuple):
-        high, low = limit
-    else:
-        high, low = limit, None
-    if high is None:
-        return None, None
-    if low is None:
-        low = high // 4
-    if not 0 <= low <= high:
-        raise ValueError(f"limits must be 0 <= low <= high, not low = {low}, high = {high}")
-    return high, low
-
-
-def check_limits(**arguments: Any) -> None:
-    """Refuse limits that can't be, before there is a connection.
-
-    Raises:
-        ValueError: if there is one; it names the argument.
-
-    """
-    for name, limit in arguments.items():
-        try:
-            limits(limit)
-        except ValueError as exc:
-            raise ValueError(f"{name}: {exc}") from None
-
-
 def frame_of(message: Any, text: bool | None) -> tuple[int, Any]:
     """Give the opcode and the payload for a message."""
     if isinstance(message, str):
         return (Opcode.BINARY if text is False else Opcode.TEXT), message.encode()
-    if isinstance(message, BYTES):
+    if isinstance(message, BytesLike):
         return (Opcode.TEXT if text else Opcode.BINARY), message
     raise TypeError("iterable must contain bytes or str")
 

@@ -26,9 +26,9 @@ from ..http11 import SERVER, Request, Response
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..server import ServerProtocol
 from ..utils import get_socket_name, without_frames
-from .arguments import refuse_older_arguments
+from .arguments import check_limits, refuse_older_arguments
 from .broadcast import broadcast
-from .connection import Connection, check_limits
+from .connection import Connection
 from .limits import Limits
 from .listener import Listener, attach, is_listener_factory
 from .transports import connect_accepted_socket, create_server, create_unix_server
