@@ -39,7 +39,7 @@ class Program:
         return [sys.executable, "-m", self.module, *self.arguments]
 
     @property
-    def library(self) -> str:
+    def family(self) -> str:
         return self.name.split(",")[0]
 
     @property
