@@ -55,15 +55,17 @@ class Router:
 
     def route_request(self, connection: ServerConnection, request: Request) -> Response | None:
         """Find the handler of a connection; a ``process_request`` function."""
-        from werkzeug.exceptions import NotFound
+        from werkzeug.exceptions import HTTPException, NotFound
         from werkzeug.routing import RequestRedirect
 
         path, _, query = request.path.partition("?")
-        adapter = self.url_map.bind(
-            server_name=self.get_server_name(connection, request),
-            url_scheme=self.url_scheme,
-        )
         try:
+            server_name = self.get_server_name(connection, request)
+        except LookupError:
+            # Without one Host header, it can't be the request of a client: it is refused later.
+            return None
+        try:
+            adapter = self.url_map.bind(server_name=server_name, url_scheme=self.url_scheme)
             handler, kwargs = adapter.match(
                 path_info=urllib.parse.unquote(path),
                 query_args=query,
@@ -73,6 +75,9 @@ class Router:
             return self.redirect(connection, redirect.new_url)
         except NotFound:
             return self.not_found(connection)
+        except HTTPException as exc:
+            # Such as a Host header that can't be a host.
+            return connection.respond(exc.code or http.HTTPStatus.BAD_REQUEST, f"{exc.name}\n")
         connection.handler, connection.handler_kwargs = handler, kwargs
         return None
 
