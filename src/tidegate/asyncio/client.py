@@ -468,7 +468,10 @@ class connect:
         if len(locations) != 1:
             return exc
         old_uri = self.ws_uri
-        new_uri = urllib.parse.urljoin(self.uri, locations[0])
+        try:
+            new_uri = urllib.parse.urljoin(self.uri, locations[0])
+        except ValueError as exc:
+            return InvalidURI(locations[0], str(exc))
         # The request was one of HTTP, so that may be what the answer says.
         scheme, separator, rest = new_uri.partition(":")
         new_uri = WEBSOCKET_SCHEMES.get(scheme, scheme) + separator + rest

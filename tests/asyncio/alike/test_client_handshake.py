@@ -218,7 +218,7 @@ async def test_redirects(lib):
         async with answering(redirect("/end", status)) as server:
             facts.append(await outcome(opened(lib.connect(address(server)))))
             facts += [request.split("\r\n")[0] for request in server.requests]
-    for location in ("/end?a=b", "end", "//127.0.0.1:1", "wss://[", "ftp://127.0.0.1/"):
+    for location in ("/end?a=b", "end", "//127.0.0.1:1", "ftp://127.0.0.1/"):
         async with answering(redirect(location)) as server:
             result = await outcome(opened(lib.connect(address(server))))
             facts.append(result.split(":")[0] if isinstance(result, str) else result)
