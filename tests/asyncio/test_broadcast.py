@@ -73,7 +73,7 @@ async def test_stalled_receivers(transports, monkeypatch):
 # What clients offer, which makes the frames for them differ.
 OFFERS = [
     None,
-    [ClientPerMessageDeflateFactory(server_max_window_bits=15)],
+    [ClientPerMessageDeflateFactory(server_max_window_bits=12)],
     [ClientPerMessageDeflateFactory(server_max_window_bits=10)],
     [ClientPerMessageDeflateFactory(server_max_window_bits=10, server_no_context_takeover=True)],
 ]
@@ -134,7 +134,7 @@ async def test_what_is_made_is_made_once_per_set_of_parameters():
             (frame,) = connection.transport.written
             frames.setdefault(parameters(connection), []).append(frame)
             connection.transport = transport
-        assert {*frames} == {None, (15, False), (10, False), (10, True)}
+        assert {*frames} == {None, (12, False), (10, False), (10, True)}
         for kind, written in frames.items():
             assert len(written) == each
             # The same object, not only an equal one: nothing was done twice.
