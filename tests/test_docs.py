@@ -117,3 +117,13 @@ def test_every_command_is_documented():
     text = (ROOT / "docs" / "command.md").read_text("utf-8")
     for command in COMMANDS:
         assert f"## tidegate {command.name}" in text
+
+
+def test_every_environment_variable_is_documented():
+    used = set()
+    for path in (ROOT / "src").rglob("*.py"):
+        used |= set(re.findall(r"\bTIDEGATE_[A-Z_]*[A-Z]\b", path.read_text("utf-8")))
+    # By this one, `tidegate run` tells the programs that a program starts.
+    used.remove("TIDEGATE_AS_WEBSOCKETS")
+    text = (ROOT / "docs" / "environment.md").read_text("utf-8")
+    assert set(re.findall(r"`(TIDEGATE_[A-Z_]+)`", text)) == used

@@ -635,9 +635,11 @@ def test_programs_may_hang_things_on_requests_and_responses() -> None:
 
 def test_environment() -> None:
     code = (
-        "from tidegate import http11 as h, frames as f;"
+        "from tidegate import client as c, http11 as h, frames as f;"
+        "import tidegate.asyncio.client as a, itertools as i;"
         "print(h.USER_AGENT, h.SERVER, h.MAX_NUM_HEADERS, h.MAX_LINE_LENGTH, h.MAX_BODY_SIZE,"
-        " f.Frame.MAX_LOG_SIZE, sep='|')"
+        " f.Frame.MAX_LOG_SIZE, a.MAX_REDIRECTS, c.BACKOFF_INITIAL_DELAY,"
+        " [round(delay, 2) for delay in i.islice(c.backoff(), 1, 5)], sep='|')"
     )
     chosen = {
         "TIDEGATE_USER_AGENT": "me",
@@ -646,6 +648,11 @@ def test_environment() -> None:
         "TIDEGATE_MAX_LINE_LENGTH": "1_000",
         "TIDEGATE_MAX_BODY_SIZE": "3",
         "TIDEGATE_MAX_LOG_SIZE": "4",
+        "TIDEGATE_MAX_REDIRECTS": "5",
+        "TIDEGATE_BACKOFF_INITIAL_DELAY": "6.5",
+        "TIDEGATE_BACKOFF_MIN_DELAY": "7",
+        "TIDEGATE_BACKOFF_MAX_DELAY": "27",
+        "TIDEGATE_BACKOFF_FACTOR": "2",
     }
     inherited = {k: v for k, v in os.environ.items() if k not in chosen}
 
@@ -655,5 +662,6 @@ def test_environment() -> None:
         return done.stdout.strip()
 
     product = f"Python/{sys.version_info[0]}.{sys.version_info[1]} {http11.PRODUCT}"
-    assert ask(inherited) == f"{product}|{product}|128|8192|1048576|75"
-    assert ask(inherited | chosen) == "me|you|1|1000|3|4"
+    delays = "[3.1, 5.02, 8.12, 13.13]"
+    assert ask(inherited) == f"{product}|{product}|128|8192|1048576|75|10|5.0|{delays}"
+    assert ask(inherited | chosen) == "me|you|1|1000|3|4|5|6.5|[7.0, 14.0, 27.0, 27.0]"
