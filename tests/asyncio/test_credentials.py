@@ -13,6 +13,7 @@ from tidegate.asyncio import server as server_module
 from tidegate.asyncio.client import connect
 from tidegate.asyncio.server import basic_auth, serve
 from tidegate.exceptions import InvalidStatus
+from tidegate.testing import HTTPProxyServer, SOCKSProxyServer
 
 from .connections import address
 
@@ -127,3 +128,30 @@ async def test_user_information_is_not_in_exceptions():
         while exc is not None:
             assert "secret" not in str(exc)
             exc = exc.__cause__
+
+
+@pytest.mark.parametrize("server_class", [HTTPProxyServer, SOCKSProxyServer])
+async def test_each_gets_its_own(server_class):
+    """A28: the proxy those for the proxy, the server those for the server."""
+    seen = []
+
+    def process_request(connection, request):
+        seen.append(request)
+
+    async with (
+        server_class(username="proxyuser", password="proxysecret") as proxy,
+        serve(None, "127.0.0.1", 0, process_request=process_request) as server,
+    ):
+        uri = address(server).replace("//", "//alice:secret@")
+        headers = {"Cookie": "session=cookiesecret"}
+        async with connect(uri, proxy=proxy.url, additional_headers=headers):
+            pass
+    (request,) = seen
+    lines = [f"{name}: {value}" for name, value in request.headers.raw_items()]
+    assert authorizations(["\r\n".join(lines)]) == ["alice:secret"]
+    assert "Proxy-Authorization" not in request.headers
+    assert request.headers["Cookie"] == "session=cookiesecret"
+    (asked,) = proxy.requests
+    assert asked.username == "proxyuser"
+    assert not {"authorization", "cookie"} & set(asked.headers)
+    assert "secret" not in f"{asked.host} {asked.headers}".replace("proxysecret", "")

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import pytest
 
 from tidegate.asyncio.client import connect
 from tidegate.asyncio.listener import Listener
-from tidegate.asyncio.server import serve
-from tidegate.exceptions import ConcurrencyError, ConnectionClosedError, ConnectionClosedOK
+from tidegate.asyncio.server import broadcast, serve
+from tidegate.exceptions import (
+    ConcurrencyError,
+    ConnectionClosed,
+    ConnectionClosedError,
+    ConnectionClosedOK,
+    InvalidState,
+)
 
 
 class Echo(Listener):
@@ -190,3 +197,56 @@ async def test_another_method_may_take_over():
         client.send_nowait("you")
         client.send_nowait("again")
         assert [await client.recv() for _ in range(2)] == ["Hello, you!", "again"]
+
+
+CALLS = {
+    "send": lambda connection: connection.send_nowait("more"),
+    "close": lambda connection: connection.start_closing(),
+    "fail": lambda connection: connection.protocol.fail(1011),
+    "abort": lambda connection: connection.transport.abort(),
+    "close the transport": lambda connection: connection.transport.close(),
+    "broadcast": lambda connection: broadcast([connection], "to all"),
+    "receive": lambda connection: connection.recv().close(),
+    "raise": lambda connection: 1 / 0,
+}
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("method", ["on_open", "on_message", "on_batch", "on_ping", "on_close"])
+@pytest.mark.parametrize("transports", ["poller", "aiofastnet", "loop"])
+async def test_anything_can_be_called_from_anywhere(method, call, transports, monkeypatch, caplog):
+    """A41: also what ends the connection in the middle of what it is doing."""
+    monkeypatch.setenv("TIDEGATE_TRANSPORTS", transports)
+    closed = asyncio.Event()
+    listeners = []
+
+    class Calling(Recorder):
+        def __init__(self):
+            super().__init__()
+            listeners.append(self)
+
+        def note(self, name, *args):
+            super().note(name, *args)
+            if name == "close":
+                closed.set()
+            if f"on_{name}" == method:
+                # That it is closed, or being closed, is no mistake here.
+                with contextlib.suppress(ConnectionClosed, InvalidState):
+                    CALLS[call](self.connection)
+
+    async with serve(Calling, "127.0.0.1", 0, close_timeout=0.05) as server:
+        client = await connect(address(server), close_timeout=0.05)
+        with contextlib.suppress(ConnectionClosed):
+            for number in range(20):
+                await client.send(str(number))
+                await client.ping()
+        await client.close()
+        await closed.wait()
+    # Once each, in their order, and nothing after the end.
+    names = [name for name, *_ in listeners[0].calls]
+    assert names.count("open") == names.count("close") == 1
+    assert names[0] == "open"
+    assert names[-1] == "close"
+    assert [r.getMessage() for r in caplog.records if r.levelname == "ERROR"] == (
+        ["connection listener failed"] * (names.count(method[3:]) if call == "raise" else 0)
+    )
