@@ -29,8 +29,10 @@ MODULES = [
     ".http11",
     ".protocol",
     ".server",
+    ".streams",
     ".typing",
     ".uri",
+    ".utils",
 ]
 
 # How websockets works inside, which its documentation doesn't tell.
@@ -45,6 +47,8 @@ INTERNAL = {
     "ServerConnection": {"handshake"},
     "Protocol": {"discard", "parse", "recv_frame", "send_frame"},
 }
+
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
 SPECIAL = {
     "__aenter__",
@@ -114,6 +118,10 @@ def differences(theirs, ours):
             continue
         elif own.default is own.empty or default_of(own) != default_of(parameter):
             yield f"has {own!s}, not {parameter!s}"
+    order = [own.name for own in have.values() if own.kind in POSITIONAL]
+    shared = [each.name for each in wanted if each.kind in POSITIONAL and each.name in order]
+    if order[: len(shared)] != shared:
+        yield f"has arguments in the order {', '.join(order)}"
     known = {parameter.name for parameter in wanted}
     for own in have.values():
         required = own.default is own.empty and own.kind not in (
@@ -202,7 +210,11 @@ def test_differences_are_found():
     def required(a, b=1, *, c=None, d, **kwargs):
         pass
 
+    def swapped(b=1, a=2, *, c=None, **kwargs):
+        pass
+
     assert list(differences(theirs, theirs)) == []
+    assert list(differences(theirs, swapped)) == ["has arguments in the order b, a"]
     assert list(differences(theirs, more)) == []
     assert len(list(differences(theirs, fewer))) == 2
     assert len(list(differences(theirs, other))) == 1
