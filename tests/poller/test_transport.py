@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import sys
 
 import pytest
 
@@ -284,6 +285,8 @@ async def test_what_is_no_data(kind):
 
 
 async def test_mutable_data_may_change_afterwards(kind):
+    if kind == "loop" and sys.version_info >= (3, 12):
+        pytest.skip("asyncio keeps a view of what it couldn't write")
     async with connected(kind, Plain) as (client, notes):
         data = bytearray(payload(MANY))
         expected = bytes(data)
@@ -441,6 +444,8 @@ async def test_reset_while_closing(kind):
 @pytest.mark.parametrize("lines", [False, True])
 async def test_write_to_a_connection_that_is_lost(kind, lines):
     """It doesn't raise; connection_lost() tells."""
+    if kind == "loop" and lines and sys.version_info >= (3, 12):
+        pytest.skip("asyncio's writelines() raises AttributeError")
     async with connected(kind, Plain) as (client, notes):
         transport = notes.transport
         transport.pause_reading()
