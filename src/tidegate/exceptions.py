@@ -205,13 +205,14 @@ class InvalidURI(WebSocketException, ValueError):
         msg: what is wrong with it.
     """
 
-    def __init__(self, uri: str, msg: str) -> None:
+    def __init__(self, uri: str, msg: str = "") -> None:
         super().__init__(uri, msg)
         self.uri = uri
         self.msg = msg
 
     def __str__(self) -> str:
-        return f"{printable(without_password(self.uri))} isn't a valid URI: {self.msg}"
+        text = f"{printable(without_password(self.uri))} isn't a valid URI"
+        return f"{text}: {self.msg}" if self.msg else text
 
 
 class InvalidProxy(WebSocketException, ValueError):

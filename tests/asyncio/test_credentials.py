@@ -100,7 +100,9 @@ async def test_user_information_goes_to_its_origin_only():
         seen.append(request)
         return connection.respond(403, "No\n")
 
-    async with serve(None, "127.0.0.1", 0, process_request=process_request) as end:
+    async with serve(
+        lambda connection: None, "127.0.0.1", 0, process_request=process_request
+    ) as end:
         target = address(end)
         own = target.replace("//", "//carol:other@")
         for location, expected in ((target, []), (own, ["carol:other"])):

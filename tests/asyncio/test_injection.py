@@ -98,7 +98,9 @@ async def test_responses(where, ending, refuse, caplog):
         RESPONSES[where](response, ending)
         return response
 
-    async with serve(None, "127.0.0.1", 0, process_response=process_response) as server:
+    async with serve(
+        lambda connection: None, "127.0.0.1", 0, process_response=process_response
+    ) as server:
         with pytest.raises(InvalidStatus) as info:
             await connect(address(server))
     assert info.value.response.status_code == 500
@@ -111,7 +113,7 @@ async def test_responses(where, ending, refuse, caplog):
 async def test_server_header(ending):
     """A25: at once, rather than with the first connection."""
     with pytest.raises(ValueError):
-        await serve(None, "127.0.0.1", 0, server_header=f"server{ending}")
+        await serve(lambda connection: None, "127.0.0.1", 0, server_header=f"server{ending}")
 
 
 HOSTILE = "\x1b[31mred\x1b[0m\x9b\x7f\u202e\x85 " + "long " * 1000
@@ -151,7 +153,9 @@ def check_logs(caplog):
 async def test_text_of_clients_in_logs(head, caplog):
     """A40"""
     caplog.set_level(logging.DEBUG, "tidegate")
-    async with serve(None, "127.0.0.1", 0, origins=["https://example.com"]) as server:
+    async with serve(
+        lambda connection: None, "127.0.0.1", 0, origins=["https://example.com"]
+    ) as server:
         host, port = server.sockets[0].getsockname()
         reader, writer = await asyncio.open_connection(host, port)
         writer.write(head)

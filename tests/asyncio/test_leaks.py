@@ -179,7 +179,9 @@ async def test_server_whose_handshake_failed(process, caplog):
             raise RuntimeError("mistake of the program")
         await asyncio.sleep(3600)
 
-    async with serve(None, "127.0.0.1", 0, process_request=process_request) as server:
+    async with serve(
+        lambda connection: None, "127.0.0.1", 0, process_request=process_request
+    ) as server:
         with contextlib.suppress(Exception):
             await connect(address(server), open_timeout=0.05)
     await watch.assert_gone()

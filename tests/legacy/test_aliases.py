@@ -34,7 +34,9 @@ NAMES = {
         f"{EXCEPTIONS} Data ExtensionParameter Origin Subprotocol connect serve unix_connect "
         "unix_serve",
         f"{OLDER_EXCEPTIONS} {AUTH} WebSocketClientProtocol WebSocketCommonProtocol "
-        "WebSocketServer WebSocketServerProtocol ExtensionHeader WebSocketURI parse_uri",
+        "WebSocketServer WebSocketServerProtocol ExtensionHeader WebSocketURI parse_uri "
+        f"{HANDSHAKE} encode_data parse_close prepare_data serialize_close "
+        "ClientPerMessageDeflateFactory ServerPerMessageDeflateFactory",
     ),
     "tidegate.auth": ("", AUTH),
     "tidegate.client": ("ClientProtocol", f"{CLIENT} Connect ClientConnection"),

@@ -101,6 +101,22 @@ async def test_unix_sockets(tmp_path):
         assert client.request_headers["Host"] == "localhost"
 
 
+async def test_unix_sockets_by_path(tmp_path):
+    path = str(tmp_path / "socket")
+    async with serve(echo, path=path), connect("ws://localhost/", path=path) as client:
+        await client.send("x")
+        assert await client.recv() == "x"
+
+
+async def test_no_path_is_tcp():
+    async with (
+        serve(echo, "127.0.0.1", 0, path=None) as server,
+        connect(f"ws://127.0.0.1:{port_of(server)}/", path=None) as client,
+    ):
+        await client.send("x")
+        assert await client.recv() == "x"
+
+
 async def test_several_addresses():
     async with serve(echo, ["127.0.0.1", "127.0.0.2"], 0) as server:
         assert {sock.getsockname()[0] for sock in server.sockets} == {"127.0.0.1", "127.0.0.2"}
@@ -776,6 +792,34 @@ async def test_closing_the_server_twice():
     server.close()
     await server.wait_closed()
     await server.wait_closed()
+
+
+async def test_closing_the_server_can_be_awaited():
+    server = await serve(echo, "127.0.0.1", 0)
+    async with connect(f"ws://127.0.0.1:{port_of(server)}/") as client:
+        await server.close()
+        assert client.close_code == 1001
+    # Nor does it have to be.
+    server.close()
+
+
+async def test_process_request_that_takes_long_ends_with_the_connection():
+    ended = asyncio.Event()
+    begun = asyncio.Event()
+
+    class Patient(WebSocketServerProtocol):
+        async def process_request(self, path, request_headers):
+            begun.set()
+            await self.wait_closed()
+            ended.set()
+
+    async with serve(echo, "127.0.0.1", 0, create_protocol=Patient) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+        writer.write(REQUEST.format(path="/", more="").encode())
+        await begun.wait()
+        assert not ended.is_set()
+        writer.transport.abort()
+        await ended.wait()
 
 
 async def test_closing_the_server_while_connections_go_on():

@@ -20,6 +20,7 @@ from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..proxy.environment import may_have_proxy
 from ..uri import WebSocketURI, parse_uri
 from .arguments import PROXY_ARGUMENTS, check_limits, refuse_older_arguments
+from .checks import check_connection_class, check_function
 from .connection import Connection
 from .listener import Listener, attach
 from .reconnection import ConnectionEvent, Reconnection
@@ -232,7 +233,8 @@ class connect:
         OSError: if the TCP connection fails.
         InvalidHandshake: if the opening handshake fails.
         TimeoutError: if connecting takes longer than ``open_timeout``.
-        TypeError: if an argument of the older API is given; the message names the new one.
+        TypeError: if an argument of the older API is given, or a function or class can't be called
+            as it will be; the message says what to write.
 
     """
 
@@ -272,6 +274,8 @@ class connect:
         **kwargs: Any,
     ) -> None:
         refuse_older_arguments("connect", kwargs)
+        check_function("on_event", on_event, ("event",))
+        check_connection_class(create_connection, ClientConnection)
         self.uri = uri
         self.ws_uri = parse_uri(uri)
         self.original_uri = uri

@@ -28,6 +28,7 @@ from ..server import ServerProtocol
 from ..utils import get_socket_name, without_frames
 from .arguments import check_limits, refuse_older_arguments
 from .broadcast import broadcast
+from .checks import check_connection_class, check_function, check_handler
 from .connection import Connection
 from .limits import Limits
 from .listener import Listener, attach, is_listener_factory
@@ -633,11 +634,23 @@ def serve(
         A `Server`, to be awaited or used with ``async with``.
 
     Raises:
-        TypeError: if an argument of the older API is given; the message names the new one.
+        TypeError: if an argument of the older API is given, or a function or class can't be called
+            as it will be; the message says what to write.
         ValueError: if an argument has a value that can't be used.
 
     """
     refuse_older_arguments("serve", kwargs)
+    if not is_listener_factory(handler):
+        check_handler(handler)
+    check_function("process_request", process_request, ("connection", "request"), "path")
+    check_function("process_response", process_response, ("connection", "request", "response"))
+    check_function(
+        "select_subprotocol",
+        select_subprotocol,
+        ("connection", "subprotocols"),
+        "client_subprotocols",
+    )
+    check_connection_class(create_connection, ServerConnection)
     if subprotocols is not None:
         validate_subprotocols(subprotocols)
     if compression == "deflate":

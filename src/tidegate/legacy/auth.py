@@ -7,10 +7,10 @@ import http
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from ..asyncio.checks import check_function
 from ..asyncio.server import credentials_checker
 from ..exceptions import InvalidHeader
 from ..headers import build_www_authenticate_basic, parse_authorization_basic
-from .checks import check_function
 from .server import WebSocketServerProtocol
 
 if TYPE_CHECKING:

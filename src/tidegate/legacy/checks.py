@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-import inspect
 from typing import TYPE_CHECKING, Any
 
+from ..asyncio.checks import accepts, check_methods, describe, positional_names, signature_of
 from ..asyncio.connection import Connection
 from .deprecations import warn_once
 
@@ -60,47 +60,6 @@ def refuse_newer_arguments(function: str, protocol: str, kwargs: Mapping[str, An
             )
 
 
-def accepts(signature: inspect.Signature, *names: str) -> bool:
-    """Say whether something with this signature can be called with so many arguments."""
-    try:
-        signature.bind(*names)
-    except TypeError:
-        return False
-    return True
-
-
-def signature_of(function: Any) -> inspect.Signature | None:
-    """Give the signature of a function, None if it can't be known."""
-    try:
-        return inspect.signature(function)
-    except (TypeError, ValueError):
-        return None
-
-
-def check_function(argument: str, function: Any, names: tuple[str, ...]) -> None:
-    """Check that a function can be called as it will be.
-
-    Args:
-        argument: what it was given as.
-        function: the function; None is fine.
-        names: of the arguments it will be called with.
-
-    Raises:
-        TypeError: if it can't.
-
-    """
-    if function is None:
-        return
-    if not callable(function):
-        raise TypeError(f"{argument} must be a function of ({', '.join(names)})")
-    signature = signature_of(function)
-    if signature is not None and not accepts(signature, *names):
-        raise TypeError(
-            f"{argument} is called with ({', '.join(names)}), but {describe(function)} has the "
-            f"arguments {signature}"
-        )
-
-
 class Handler:
     """A connection handler, called with the connection alone.
 
@@ -123,12 +82,8 @@ class Handler:
         signature = signature_of(function)
         if signature is None:
             return
-        positional = [
-            parameter.name
-            for parameter in signature.parameters.values()
-            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        ]
-        if not accepts(signature, "websocket") or positional[1:2] == ["path"]:
+        with_path = positional_names(signature)[1:2] == ["path"]
+        if not accepts(signature, "websocket") or with_path:
             if not accepts(signature, "websocket", "path"):
                 raise TypeError(
                     f"the handler is called with the connection, but {describe(function)} has the "
@@ -194,34 +149,7 @@ def check_factory(
                 f"hand them on to {base.__name__}"
             ) from None
     if is_class:
-        for name, arguments in METHODS.items():
-            check_method(made, base, name, arguments)
-
-
-def check_method(cls: type, base: type, name: str, arguments: tuple[str, ...]) -> None:
-    """Check that a method which a subclass overrides can be called as it will be."""
-    method = inspect.getattr_static(cls, name, None)
-    if method is None or method is inspect.getattr_static(base, name, None):
-        return
-    if isinstance(method, (staticmethod, classmethod)):
-        signature = signature_of(getattr(cls, name))
-        bound = arguments
-    elif inspect.isfunction(method):
-        signature = signature_of(method)
-        bound = ("self", *arguments)
-    else:
-        return
-    if signature is not None and not accepts(signature, *bound):
-        raise TypeError(
-            f"{cls.__name__}.{name} is called with ({', '.join(arguments)}), but has the arguments "
-            f"{signature}: write def {name}({', '.join(('self', *arguments))})"
-        )
-
-
-def describe(function: Any) -> str:
-    """Name a function, for a message."""
-    name = getattr(function, "__qualname__", None)
-    return name if isinstance(name, str) else repr(function)
+        check_methods(made, base, METHODS)
 
 
 def take_older_arguments(function: str, kwargs: dict[str, Any]) -> dict[str, Any]:

@@ -176,7 +176,8 @@ class Connect(connect_newer):
         write_limit: size of the write buffer in bytes from which on ``send`` waits.
         **kwargs: given to `asyncio.loop.create_connection`: ``ssl``, ``server_hostname``,
             ``host`` and ``port`` to connect to somewhere else than the URI says, ``sock`` and so
-            on. Deprecated: ``klass`` is ``create_protocol``, ``timeout`` is ``close_timeout``,
+            on; with ``path``, of a Unix socket, to `asyncio.loop.create_unix_connection`.
+            Deprecated: ``klass`` is ``create_protocol``, ``timeout`` is ``close_timeout``,
             ``legacy_recv`` has ``recv`` return None at the end, ``loop`` is the running loop.
 
     Raises:
@@ -224,6 +225,10 @@ class Connect(connect_newer):
         older = take_older_arguments("connect", kwargs)
         create_protocol = older.pop("klass", None) or create_protocol or WebSocketClientProtocol
         self._loop = older.get("loop")
+        if "path" in kwargs and kwargs["path"] is None:
+            del kwargs["path"]
+        elif "path" in kwargs:
+            kwargs["unix"] = True
         super().__init__(
             uri,
             extensions=extensions,

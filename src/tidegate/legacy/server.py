@@ -8,6 +8,7 @@ import http
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from ..asyncio.checks import check_function
 from ..asyncio.server import Server
 from ..asyncio.transports import create_server, create_unix_server
 from ..datastructures import Headers, HeadersLike
@@ -22,7 +23,6 @@ from ..typing import StatusLike
 from .checks import (
     adapt_handler,
     check_factory,
-    check_function,
     refuse_newer_arguments,
     take_older_arguments,
     warn_of_path,
@@ -550,8 +550,9 @@ class Serve:
         read_limit: accepted for programs that give it; see `WebSocketCommonProtocol`.
         write_limit: size of the write buffer in bytes from which on ``send`` waits.
         **kwargs: given to `asyncio.loop.create_server`: ``ssl``, ``sock``, ``reuse_port`` and so
-            on. Deprecated: ``klass`` is ``create_protocol``, ``timeout`` is ``close_timeout``,
-            ``legacy_recv`` has ``recv`` return None at the end, ``loop`` is the running loop.
+            on; with ``path``, of a Unix socket, to `asyncio.loop.create_unix_server`. Deprecated:
+            ``klass`` is ``create_protocol``, ``timeout`` is ``close_timeout``, ``legacy_recv`` has
+            ``recv`` return None at the end, ``loop`` is the running loop.
 
     Raises:
         TypeError: if an argument is of the newer API, or a function or class can't be called as
@@ -645,8 +646,8 @@ class Serve:
             protocol = make()
             return protocol._coated
 
-        if kwargs.pop("unix", False):
-            path = kwargs.pop("path")
+        path = kwargs.pop("path", None)
+        if kwargs.pop("unix", False) or path is not None:
             listen: Any = functools.partial(create_unix_server, path=path, **kwargs)
         else:
             listen = functools.partial(create_server, host=host, port=port, **kwargs)
