@@ -134,6 +134,8 @@ class Protocol:
         self.events: list[Event] = []
         # The faces turn this off, and take messages from the reader instead.
         self.frames_as_events = True
+        # Whether a connection that ends before its request is a load balancer's health check.
+        self.checks_health = False
         self.eof_sent = False
         if self.debug:
             self.logger.debug("= connection is %s", state.name)
@@ -265,8 +267,8 @@ class Protocol:
         """Take in the end of the stream. Doesn't raise."""
         if self.state is CLOSED:
             return
-        # Health checks of load balancers come and go without a word; nor is one said about them.
-        silent = self.parser is not None and self.reader is not None and not self.reader.buffer
+        # Nobody wants to read about health checks.
+        told = self.side is SERVER and not (self.checks_health and self.parser is not None)
         if self.reader is not None:
             self.reader.feed_eof()
             self.advance_handshake()
@@ -277,7 +279,7 @@ class Protocol:
         self.frame_reader.stop()
         self.send_eof()
         self.state = CLOSED
-        if self.side is SERVER and not silent:
+        if told:
             self.logger.info("connection closed")
         # They refer to this object, which refers to them.
         self.frame_reader.log = self.frame_writer.log = None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import logging
 import sys
 import unittest.mock
 
@@ -172,7 +171,7 @@ def test_attributes_of_instances():
 
     async def handler(connection):
         facts.append(wanted | {"server", "username"} <= {*dir(connection), "username"})
-        facts.append(isinstance(connection.logger, logging.Logger))
+        facts.append(connection.logger.extra == {"websocket": connection})
         await connection.wait_closed()
 
     async def main():

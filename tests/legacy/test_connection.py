@@ -501,7 +501,7 @@ async def test_the_logger_of_the_program(caplog):
     caplog.set_level(logging.DEBUG)
     logger = logging.getLogger("mine")
     async with connected(logger=logger, client={"logger": logger}) as (client, server):
-        assert client.logger is server.logger is logger
+        assert client.logger.logger is server.logger.logger is logger
         assert client.debug
         await client.send("x")
         assert await client.recv() == "x"

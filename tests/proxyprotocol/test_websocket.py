@@ -221,6 +221,34 @@ async def test_trickle(kinds, certificates):
             await writer.wait_closed()
 
 
+async def test_log_records(kinds):
+    """They know whose connection they are about."""
+    seen = []
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            websocket = getattr(record, "websocket", None)
+            if websocket is not None:
+                seen.append((record.getMessage(), websocket.remote_address))
+
+    async def failing(websocket):
+        await websocket.recv()
+        raise LookupError("it isn't there")
+
+    logger = logging.Logger("mine", logging.INFO)
+    logger.addHandler(Handler())
+    async with (
+        server_of(handler=failing, logger=logger, **kinds[0]) as server,
+        connect_with(server, HEADER, kinds) as websocket,
+    ):
+        await websocket.send("where is it?")
+        await websocket.wait_closed()
+        while server.all_connections:
+            await asyncio.sleep(0.001)
+    messages = ["connection closed", "connection handler failed", "connection open"]
+    assert sorted(seen) == [(message, SOURCE) for message in messages]
+
+
 async def test_own_addresses(kinds):
     """``send_proxy_header=True``: those of the socket."""
     if kinds[0].get("inside_tls"):
@@ -452,6 +480,33 @@ async def test_forwarded():
             (connection,) = server.connections
             assert connection.remote_address == websocket.local_address
     assert seen[:2] == [("2001:db8::1", 4711, 0, 0), ("192.0.2.1", 0)]
+
+
+async def test_forwarded_in_log_records():
+    seen = []
+
+    class Adapter(logging.LoggerAdapter):
+        """As the program may have one of its own."""
+
+        def process(self, message, kwargs):
+            if "extra" not in kwargs:
+                return message, kwargs
+            return f"{kwargs['extra']['websocket'].remote_address[0]} {message}", kwargs
+
+    class Handler(logging.Handler):
+        def emit(self, record):
+            seen.append(record.getMessage())
+
+    logger = logging.Logger("mine", logging.INFO)
+    logger.addHandler(Handler())
+    policy = ForwardedPolicy(trusted=["127.0.0.1"])
+    options = {"forwarded": policy, "logger": Adapter(logger, {})}
+    async with (
+        serve(handler, "127.0.0.1", 0, **options) as server,
+        connect_through(server, X_Forwarded_For="192.0.2.1"),
+    ):
+        pass
+    assert "192.0.2.1 connection open" in seen
 
 
 async def test_forwarded_from_others():

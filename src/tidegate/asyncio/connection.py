@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import socket
 import sys
+import weakref
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
@@ -66,7 +68,6 @@ class Connection(Pings, asyncio.BufferedProtocol, asyncio.Protocol):
         request: the opening handshake request.
         response: the opening handshake response.
         latency: round-trip time of the last ping that was answered, in seconds; 0 before.
-        logger: where this connection logs.
 
     """
 
@@ -97,7 +98,11 @@ class Connection(Pings, asyncio.BufferedProtocol, asyncio.Protocol):
         )
         protocol.frames_as_events = False
         self.protocol = protocol
-        self.logger: LoggerLike = protocol.logger
+        self._logger: LoggerLike = protocol.logger
+        if protocol.logger.isEnabledFor(logging.INFO):
+            # The protocol doesn't keep the connection.
+            extra = {"websocket": weakref.proxy(self)}
+            protocol.logger = logging.LoggerAdapter(protocol.logger, extra)
         self.ping_interval = ping_interval
         self.ping_timeout = ping_timeout
         self.close_timeout = close_timeout
@@ -145,6 +150,15 @@ class Connection(Pings, asyncio.BufferedProtocol, asyncio.Protocol):
     def proxy_header(self) -> Header | None:
         """The PROXY protocol header that the connection began with, None if there was none."""
         return None if self.endpoints is None else self.endpoints.header
+
+    @property
+    def logger(self) -> LoggerLike:
+        """Where this connection logs. Log records have it as their attribute ``websocket``."""
+        return logging.LoggerAdapter(self._logger, {"websocket": self})
+
+    @logger.setter
+    def logger(self, logger: LoggerLike) -> None:
+        self._logger = logger
 
     @property
     def state(self) -> State:
@@ -553,6 +567,9 @@ class Connection(Pings, asyncio.BufferedProtocol, asyncio.Protocol):
     def connection_made(self, transport: Any) -> None:
         """Begin with a transport."""
         self.transport = transport
+        header = self.proxy_header
+        if header is not None:
+            self.protocol.checks_health = header.command == "LOCAL"
         high, low = limits(self.write_limit)
         transport.set_write_buffer_limits(high, low)
         self.protocol.frame_writer.split = True
