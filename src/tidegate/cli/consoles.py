@@ -170,6 +170,7 @@ class TerminalConsole(Console):
         self.show(escape(text))
 
     def show(self, text: str) -> None:
+        """Print a text above the line that is being typed."""
         if self.is_prompting:
             text = self.above_prompt(text)
         else:

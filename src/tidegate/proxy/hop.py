@@ -98,6 +98,7 @@ class Hop:
         self.reset()
 
     def reset(self) -> None:
+        """Begin without anything received or to send, on a connection that is new."""
         self.output = bytearray()
         self.input = bytearray()
         self.eof = False
@@ -141,9 +142,11 @@ class Hop:
         raise NotImplementedError
 
     def send(self, data: bytes) -> None:
+        """Add bytes for the proxy."""
         self.output += data
 
     def advance(self) -> None:
+        """Let the negotiation go on with what has come."""
         if self.steps is None:
             # The tunnel is open or will never be: what still comes is kept for its first reader.
             self.leftover += bytes(self.input)
@@ -168,6 +171,11 @@ class Hop:
         self.input.clear()
 
     def read_exact(self, n: int) -> Generator[None, None, bytes]:
+        """Read so many bytes, in steps.
+
+        Raises:
+            EOFError: if the proxy closes the connection before.
+        """
         while len(self.input) < n:
             if self.eof:
                 raise EOFError

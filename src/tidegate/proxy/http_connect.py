@@ -109,6 +109,7 @@ class HTTPConnectHop(Hop):
                 raise Reconnect
 
     def send_request(self) -> None:
+        """Ask for the tunnel, with the credentials that are known by now."""
         headers = self.headers
         if self.authorization is not None:
             headers = headers.copy()
@@ -281,12 +282,14 @@ class HTTPConnectHop(Hop):
     # Errors
 
     def garbage(self, data: bytes) -> ProxyError:
+        """Make the exception for an answer that isn't HTTP."""
         return InvalidProxyMessage(
             f"the proxy didn't answer with an HTTP response but with {quoted(data)!r}",
             hint=hint_for_garbage(self.proxy, data),
         )
 
     def too_much(self) -> ProxyError:
+        """Make the exception for an answer that doesn't end."""
         return InvalidProxyMessage(f"the proxy's answer has more than {MAX_HEAD_SIZE} bytes")
 
 

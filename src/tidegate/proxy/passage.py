@@ -261,6 +261,7 @@ class Passage:
         }[step.name]
 
     def connection_error(self, exc: OSError, step: Step, target: Target) -> ProxyError:
+        """Make the exception for a connection that fails in a step."""
         if isinstance(exc, socket.gaierror):
             what = f"{target.host} cannot be resolved: {exc.strerror or exc}"
         else:
@@ -272,6 +273,7 @@ class Passage:
         )
 
     def tls_error(self, exc: OSError, step: Step, target: Target) -> ProxyError:
+        """Make the exception for TLS that fails in a step."""
         what = f"{self.words_for(step, target)} failed: {exc}"
         proxy = step.proxy
         if isinstance(exc, ssl.SSLCertVerificationError):

@@ -104,6 +104,11 @@ class Proxy:
             raise ValueError(f"ssl argument is incompatible with {a(self.scheme)}:// proxy")
 
     def refuse(self, why: str) -> t.NoReturn:
+        """Say why it can't be used.
+
+        Raises:
+            InvalidProxy: always.
+        """
         raise InvalidProxy(str(self), why)
 
     @property

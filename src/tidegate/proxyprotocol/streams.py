@@ -54,6 +54,7 @@ class ProxiedStreamWriter(asyncio.StreamWriter):
         return self._endpoints.header
 
     def get_extra_info(self, name: str, default: t.Any = None) -> t.Any:
+        """Give what is known of the connection, the client and the proxy, by its name."""
         if name == "peername":
             return self._endpoints.remote_address
         if name == "sockname":

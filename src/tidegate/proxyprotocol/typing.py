@@ -30,12 +30,18 @@ PeerCert = Mapping[str, t.Any]
 class StreamReaderProtocol(t.Protocol):
     """What is needed of an :class:`asyncio.StreamReader`."""
 
-    async def readexactly(self, n: int) -> bytes: ...
+    async def readexactly(self, n: int) -> bytes:
+        """Read so many bytes."""
+        ...
 
-    async def readline(self) -> bytes: ...
+    async def readline(self) -> bytes:
+        """Read up to a line feed."""
+        ...
 
 
 class TransportProtocol(t.Protocol):
     """What is needed of an :class:`asyncio.BaseTransport` or :class:`asyncio.StreamWriter`."""
 
-    def get_extra_info(self, name: str, default: t.Any = None) -> t.Any: ...
+    def get_extra_info(self, name: str, default: t.Any = None) -> t.Any:
+        """Give what is known of the connection, by its name."""
+        ...

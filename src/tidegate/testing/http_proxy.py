@@ -105,6 +105,7 @@ class HTTPProxyServer(ProxyServer):
         return False
 
     def knows_basic(self, value: str) -> bool:
+        """Say whether a header has the right user name and password."""
         scheme, _, token = value.partition(" ")
         if scheme.lower() != "basic":
             return False

@@ -193,6 +193,7 @@ class ProxyServer:
             thread.join()
 
     def accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Take a new connection, and serve it in a task."""
         self.connections += 1
         task = asyncio.get_running_loop().create_task(self.serve(reader, writer))
         self.tasks.add(task)

@@ -54,6 +54,7 @@ class SOCKSProxyServer(ProxyServer):
         await self.relay((reader, writer), server)
 
     def reply(self, code: int) -> bytes:
+        """Give the reply with a code, and no address."""
         if self.socks_scheme.startswith("socks4"):
             return bytes([0, code]) + bytes(6)
         return bytes([5, code, 0, 1]) + bytes(6)
@@ -61,6 +62,7 @@ class SOCKSProxyServer(ProxyServer):
     async def negotiate4(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> ProxyRequest:
+        """Take a request of version 4 or 4a, and give it."""
         await reader.readexactly(1)
         port = int.from_bytes(await reader.readexactly(2), "big")
         address = await reader.readexactly(4)
@@ -76,6 +78,7 @@ class SOCKSProxyServer(ProxyServer):
     async def negotiate5(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> ProxyRequest:
+        """Take a request of version 5, and give it."""
         methods = await reader.readexactly((await reader.readexactly(1))[0])
         method = 0 if self.username is None else 2
         if method not in methods:
