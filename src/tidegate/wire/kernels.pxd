@@ -52,6 +52,26 @@ cdef extern from *:
             out[i] = in[i] ^ bytes[i & 3];
     }
 
+    /* The same, and whether all that came out is ASCII. */
+    static inline int tidegate_mask_ascii(char *out, const char *in, Py_ssize_t n, uint32_t key)
+    {
+        uint64_t wide = ((uint64_t)key << 32) | key, word, seen = 0;
+        unsigned char bytes[4];
+        Py_ssize_t i = 0;
+        for (; i + 8 <= n; i += 8) {
+            memcpy(&word, in + i, 8);
+            word ^= wide;
+            seen |= word;
+            memcpy(out + i, &word, 8);
+        }
+        memcpy(bytes, &key, 4);
+        for (; i < n; i++) {
+            out[i] = in[i] ^ bytes[i & 3];
+            seen |= (unsigned char)out[i];
+        }
+        return !(seen & 0x8080808080808080ull);
+    }
+
     /* The state of a UTF-8 scan: 0 between characters, else what the next bytes must be:
        the number of continuation bytes to come, and the range of the first of them. */
     #define TIDEGATE_UTF8(need, low, high) \
@@ -145,6 +165,7 @@ cdef extern from *:
     """
     uint32_t tidegate_rotate(uint32_t key, Py_ssize_t phase) nogil
     void tidegate_mask(char *out, const char *in_, Py_ssize_t n, uint32_t key) nogil
+    bint tidegate_mask_ascii(char *out, const char *in_, Py_ssize_t n, uint32_t key) nogil
     uint32_t tidegate_utf8(const char *data, Py_ssize_t n, uint32_t state) nogil
     Py_ssize_t tidegate_put_header(
         char *out, unsigned char first, Py_ssize_t n, int masked, uint32_t key) nogil
@@ -154,6 +175,8 @@ cdef extern from *:
 
 cdef extern from "Python.h":
     object PyUnicode_DecodeUTF8(const char *data, Py_ssize_t size, const char *errors)
+    object PyUnicode_New(Py_ssize_t size, uint32_t maxchar)
+    void *PyUnicode_DATA(object text)
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
     const int PyBUF_WRITE
 
@@ -180,6 +203,13 @@ cdef inline bytes take_bytes(bytearray buffer, Py_ssize_t start, Py_ssize_t n, u
 
 cdef inline str take_text(bytearray buffer, Py_ssize_t start, Py_ssize_t n, uint32_t key):
     cdef char *data = PyByteArray_AS_STRING(buffer) + start
+    cdef str text
+    # Texts of one character are made once for all, by the decoder.
+    if n > 1:
+        # Most are ASCII: one pass unmasks them where they stay, and finds out whether they are.
+        text = PyUnicode_New(n, 127)
+        if tidegate_mask_ascii(<char *>PyUnicode_DATA(text), data, n, key):
+            return text
     if key:
         tidegate_mask(data, data, n, key)
     return PyUnicode_DecodeUTF8(data, n, NULL)
