@@ -109,13 +109,6 @@ async def test_responses(where, ending, refuse, caplog):
     assert [record.levelname for record in caplog.records] == ["ERROR"]
 
 
-@ENDING
-async def test_server_header(ending):
-    """A25: at once, rather than with the first connection."""
-    with pytest.raises(ValueError):
-        await serve(lambda connection: None, "127.0.0.1", 0, server_header=f"server{ending}")
-
-
 HOSTILE = "\x1b[31mred\x1b[0m\x9b\x7f\u202e\x85 " + "long " * 1000
 
 
