@@ -14,6 +14,7 @@ from tidegate.asyncio.client import connect, unix_connect
 from tidegate.asyncio.server import Limits, serve, unix_serve
 from tidegate.exceptions import InvalidMessage, InvalidStatus
 from tidegate.proxyprotocol import ForwardedPolicy, Header, ProxyPolicy, build, start_server
+from tidegate.testing import HTTPProxyServer, SOCKSProxyServer
 
 from .test_server import TLSClient, in_bytes
 
@@ -355,6 +356,23 @@ async def test_unix(tmp_path):
             assert connection.proxy_header.command == "LOCAL"
 
 
+@pytest.mark.parametrize("scheme", ["http", "socks5h"])
+async def test_through_a_proxy(kinds, scheme):
+    """The header is for the server at the other end of the tunnel."""
+    if kinds[0].get("inside_tls"):
+        pytest.skip("the client sends its header before TLS")
+    proxy = HTTPProxyServer() if scheme == "http" else SOCKSProxyServer(scheme)
+    async with proxy, server_of(**kinds[0]) as server:
+        proxy.hosts["localhost"] = server.sockets[0].getsockname()
+        uri = uri_of(server, "wss" if kinds[0] else "ws")
+        async with connect(uri, proxy=proxy.url, send_proxy_header=HEADER, **kinds[1]) as websocket:
+            await websocket.send("hello")
+            assert await websocket.recv() == "hello"
+            (connection,) = server.connections
+            assert connection.proxy_header == HEADER
+            assert connection.remote_address == SOURCE
+
+
 async def test_socket_given_to_client():
     async with server_of() as server:
         sock = socket.create_connection(server.sockets[0].getsockname())
@@ -398,7 +416,7 @@ async def test_health_checks_are_quiet(kinds, caplog):
             with socket.create_connection(address) as sock:
                 sock.sendall(build(Header(command="LOCAL")))
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        if not kinds[0]:
+        if not kinds[0].get("inside_tls"):
             while policy.counters.empty < 1:
                 await asyncio.sleep(0.001)
         while server.all_connections:
