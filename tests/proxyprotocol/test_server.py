@@ -659,6 +659,29 @@ async def test_tls_that_takes_too_long(contexts):
         assert calls == []
 
 
+async def test_close_before_tls_handshake(contexts):
+    """The socket has left one transport, and not got to the next one."""
+    server_context, _ = contexts
+    async with echo(ssl=server_context) as (server, calls):
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        (protocol,) = await waiting(server)
+        protocol.get_buffer(1)
+        protocol.data = V2[: -len(protocol.buffer)]
+        protocol.buffer[:] = V2[len(protocol.data) :]
+        protocol.buffer_updated(len(protocol.buffer))
+        sock = protocol.sock
+        assert server.gate.handshakes and sock.fileno() >= 0
+        server.close()
+        await server.gate.wait_closed()
+        assert sock.fileno() == -1
+        with contextlib.suppress(ConnectionResetError):
+            assert await reader.read() == b""
+        assert calls == []
+        writer.close()
+        with contextlib.suppress(ConnectionResetError):
+            await writer.wait_closed()
+
+
 async def test_close_in_tls_handshake(contexts):
     server_context, _ = contexts
     async with echo(ssl=server_context) as (server, calls):

@@ -109,6 +109,8 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         self.checked = 0
         self.buffer = bytearray()
         self.timer: asyncio.TimerHandle | None = None
+        # On its way to TLS.
+        self.sock: socket.socket | None = None
         # The protocol that came after this one.
         self.successor: asyncio.BaseProtocol | None = None
 
@@ -272,14 +274,20 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         own = self.transport.get_extra_info("socket")
         sock = socket.fromfd(own.fileno(), own.family, own.type, own.proto)
         self.transport.abort()
-        task = self.gate.loop.create_task(self.begin_tls(sock, header, endpoints))
+        self.sock = sock
+        task = self.gate.loop.create_task(self.begin_tls(header, endpoints))
         self.gate.handshakes.add(task)
-        task.add_done_callback(self.gate.handshakes.discard)
+        task.add_done_callback(self.tls_begun)
 
-    async def begin_tls(
-        self, sock: socket.socket, header: Header | None, endpoints: Endpoints
-    ) -> None:
+    def tls_begun(self, task: asyncio.Task[None]) -> None:
+        self.gate.handshakes.discard(task)
+        if self.sock is not None:
+            # The task was cancelled before it began.
+            self.sock.close()
+
+    async def begin_tls(self, header: Header | None, endpoints: Endpoints) -> None:
         gate = self.gate
+        sock, self.sock = self.sock, None
         connect = gate.connect_accepted_socket
         health_check = header is not None and header.command == "LOCAL"
         if health_check:
