@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from conformance import __main__ as command
 from conformance.suite import Unavailable
 from conformance.verdict import INFORMATIONAL, Verdict
 
+from conformance import __main__ as command
+
 # What Autobahn says to all 517 cases of a library without mistakes.
-PERFECT = {f"1.1.{number}": ("OK", "OK") for number in range(1, 515)} | {
-    case: ("INFORMATIONAL", "INFORMATIONAL") for case in INFORMATIONAL
-}
+PERFECT = {f"1.1.{number}": ("OK", "OK") for number in range(1, 515)} | dict.fromkeys(
+    INFORMATIONAL, ("INFORMATIONAL", "INFORMATIONAL")
+)
 
 
 @pytest.fixture
