@@ -76,6 +76,42 @@ def test_programs_are_valid(page):
                         importlib.import_module(alias.name)
 
 
+def resolve(path):
+    """Give what a dotted path stands for."""
+    parts = path.split(".")
+    value = importlib.import_module(parts[0])
+    for count, part in enumerate(parts[1:], 2):
+        try:
+            value = getattr(value, part)
+        except AttributeError:
+            value = importlib.import_module(".".join(parts[:count]))
+    return value
+
+
+@pytest.mark.parametrize("name", ["moving-from-websockets.md", "differences.md", "faq.md"])
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_names_exist(name):
+    """What they say is called so in tidegate is."""
+    text = (ROOT / "docs" / name).read_text("utf-8")
+    for path in re.findall(r"`(tidegate(?:\.\w+)+)", text):
+        resolve(path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_older_names_work():
+    """What stands on the left of the tables for older versions works in tidegate, too."""
+    text = (ROOT / "docs" / "moving-from-websockets.md").read_text("utf-8")
+    text = text.partition("## From 10 to 13")[2]
+    found = set()
+    for line in text.splitlines():
+        if line.startswith("|"):
+            left = line.split("|")[1]
+            found.update(re.findall(r"`websockets((?:\.\w+)+)`", left))
+    assert len(found) > 10
+    for path in found:
+        resolve("tidegate" + path)
+
+
 def anchors(page):
     """Give what can be linked to in a page, as GitHub names it."""
     headings = re.findall(r"^#+ (.*)$", page.read_text("utf-8"), re.M)

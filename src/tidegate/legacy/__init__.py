@@ -6,7 +6,7 @@ import warnings
 
 warnings.warn(
     "tidegate.legacy is the older API: use tidegate.asyncio; "
-    "docs/older-api.md says what each name is called there",
+    "docs/moving-from-websockets.md says what each name is called there",
     DeprecationWarning,
     stacklevel=2,
 )

@@ -455,14 +455,27 @@ class WebSocketServer(Server):
         super().__init__(never_created, never_handled, logger, **kwargs)
         self.websockets: set[WebSocketServerProtocol] = set()
 
-    def close(self, *args: Any, **kwargs: Any) -> Awaitable[None]:  # type: ignore[override]
+    def close(  # type: ignore[override]
+        self,
+        close_connections: bool = True,
+        code: CloseCode | int = CloseCode.GOING_AWAY,
+        reason: str = "",
+    ) -> Awaitable[None]:
         """Close the server; see `tidegate.asyncio.server.Server.close`.
+
+        Args:
+            close_connections: whether to close the connections that are open.
+            code: with which code.
+            reason: with which reason.
 
         Returns:
             What can be awaited in place of `wait_closed`, and needn't be.
 
+        Raises:
+            ProtocolError: if the code or the reason can't be sent.
+
         """
-        super().close(*args, **kwargs)
+        super().close(close_connections, code, reason)
         return Closing(self)
 
     @property
