@@ -126,6 +126,16 @@ async def test_uvicorn_keeps_alive_and_stops(library, implementation):
     assert (await closing)[0] == 1012
 
 
+async def test_uvicorn_with_workers(library):
+    # They are child processes, and find what their parent found.
+    command = uvicorn("starlette_app", "auto", "--workers", "2")
+    async with library.serving(*command) as port:
+        for _ in range(4):
+            assert (await fetch(port, "/describe"))["websockets"] == library.name
+            async with connect(f"ws://127.0.0.1:{port}/echo") as websocket:
+                await check_echo(websocket)
+
+
 @both_implementations
 async def test_uvicorn_with_fastapi(library, implementation):
     async with library.serving(*uvicorn("fastapi_app", implementation)) as port:
