@@ -142,7 +142,7 @@ async def test_each_gets_its_own(server_class):
 
     async with (
         server_class(username="proxyuser", password="proxysecret") as proxy,
-        serve(None, "127.0.0.1", 0, process_request=process_request) as server,
+        serve(who, "127.0.0.1", 0, process_request=process_request) as server,
     ):
         uri = address(server).replace("//", "//alice:secret@")
         headers = {"Cookie": "session=cookiesecret"}

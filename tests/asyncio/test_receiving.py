@@ -337,6 +337,24 @@ async def test_recv_can_be_awaited_once():
             await receiving
 
 
+async def test_operations_that_somebody_keeps_are_not_used_again():
+    """Finished ones are, if nobody has them any more."""
+    async with pair() as (server, client):
+        kept = []
+        for number in range(10):
+            sending, receiving = client.send(str(number)), server.recv()
+            await sending
+            assert await receiving == str(number)
+            kept += [sending, receiving]
+            # These are not kept.
+            await client.send("x")
+            assert await server.recv() == "x"
+        assert len({id(operation) for operation in kept}) == 20
+        for operation in kept:
+            with pytest.raises(RuntimeError, match="cannot reuse already awaited coroutine"):
+                await operation
+
+
 async def test_what_is_received_stays_as_it_is():
     async with pair(client={"compression": None}) as (server, client):
         received = []

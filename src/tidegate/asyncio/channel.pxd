@@ -1,6 +1,6 @@
 cimport cython
 from cpython.object cimport PyObject, PyTypeObject
-from cpython.ref cimport Py_INCREF
+from cpython.ref cimport Py_INCREF, Py_REFCNT
 
 from ..wire.kernels cimport monotonic
 from ..wire.reader cimport CONTROL, FrameReader
@@ -67,14 +67,32 @@ cdef class Operation:
     cdef object inner_step(self)
 
 
+# The operation that was finished last, without its channel. The next one is made of it if nobody
+# else has it by then, because making an object takes longer than many a message does.
+cdef Operation spare_operation
+
+cdef inline Operation take_spare():
+    global spare_operation
+    cdef Operation operation = spare_operation
+    if operation is None or Py_REFCNT(operation) != 2:
+        return None
+    spare_operation = None
+    return operation
+
+
 cdef inline int operation_send(PyObject *self, PyObject *value, PyObject **result) except -1:
+    global spare_operation
     cdef Operation operation = <Operation>self
     cdef object outcome
     result[0] = NULL
     outcome = operation.step()
     Py_INCREF(outcome)
     result[0] = <PyObject *>outcome
-    return 0 if operation.finished else 1
+    if operation.finished:
+        operation.channel = None
+        spare_operation = operation
+        return 0
+    return 1
 
 
 @cython.locals(operation=Operation)

@@ -250,7 +250,8 @@ class Operation:
         if name == "__name__":
             return "send" if self.kind == SEND else "recv"
         if name == "__qualname__":
-            return f"{type(self.channel).__qualname__}.{self.__name__}"
+            owner = "Connection" if self.channel is None else type(self.channel).__qualname__
+            return f"{owner}.{self.__name__}"
         raise AttributeError(name)
 
     def __dealloc__(self) -> None:
@@ -266,14 +267,22 @@ class Operation:
                 self.channel.receiving = False
 
 
+spare_operation = None
+
 if not cython.compiled:
     Operation.__del__ = Operation.__dealloc__  # type: ignore[attr-defined]
+
+    def take_spare() -> Operation | None:
+        """Give an operation that was finished; none is kept here."""
+        return None
 
 
 def new_operation(channel: Channel, kind: int, decode: int, message: Any, options: Any) -> Any:
     """Make an operation."""
-    # Not by calling the class, which would take longer.
-    operation = Operation.__new__(Operation)
+    operation = take_spare()
+    if operation is None:
+        # Not by calling the class, which would take longer.
+        operation = Operation.__new__(Operation)
     operation.channel = channel
     operation.kind = kind
     operation.decode = decode
