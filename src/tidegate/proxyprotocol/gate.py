@@ -162,12 +162,8 @@ class HeaderProtocol(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> t.Any:
         if isinstance(self.successor, asyncio.BufferedProtocol):
             return self.successor.get_buffer(sizehint)
-        policy = self.gate.policy
-        if self.successor is not None or self.gate.ssl is None:
-            needed = max(READ_SIZE, policy.max_size)
-        else:
-            needed = self.bytes_of_header()
-        self.buffer = bytearray(needed)
+        exact = self.successor is None and self.gate.ssl is not None
+        self.buffer = bytearray(self.bytes_of_header() if exact else READ_SIZE)
         # asyncio fills slices of it.
         return memoryview(self.buffer)
 
