@@ -12,9 +12,10 @@ import sys
 import pytest
 
 from tidegate.asyncio import transports
-from tidegate.asyncio.client import connect, unix_connect
+from tidegate.asyncio.client import ClientConnection, connect, unix_connect
 from tidegate.asyncio.limits import MOST_ADDRESSES, Limits
-from tidegate.asyncio.server import ServerConnection, serve, unix_serve
+from tidegate.asyncio.listener import Listener
+from tidegate.asyncio.server import Server, ServerConnection, serve, unix_serve
 from tidegate.exceptions import (
     ConnectionClosed,
     ConnectionClosedError,
@@ -364,6 +365,121 @@ async def test_close_of_a_server_closes_its_connections_with_1001(kind, certific
         await server.server.wait_closed()
         await client.wait_closed()
         assert client.close_code == CloseCode.GOING_AWAY
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({}, (1001, "")),
+        ({"code": 1012, "reason": "restart"}, (1012, "restart")),
+        ({"code": CloseCode.TRY_AGAIN_LATER}, (1013, "")),
+        ({"code": 4000, "reason": "é" * 61}, (4000, "é" * 61)),
+    ],
+)
+async def test_close_with_code_and_reason(arguments, expected):
+    async with pair() as (server, client):
+        server.server.close(**arguments)
+        await client.wait_closed()
+        assert (client.close_code, client.close_reason) == expected
+
+
+class Silent(Listener):
+    pass
+
+
+@pytest.mark.parametrize("handler", [keep, Silent])
+async def test_close_that_leaves_connections_open(handler):
+    async with serve(handler, "127.0.0.1", 0) as server, connect(address(server)) as client:
+        await until(lambda: server.connections)
+        server.close(close_connections=False)
+        waiting = asyncio.create_task(server.wait_closed())
+        with pytest.raises(OSError):
+            while True:
+                # It takes a turn until nobody listens.
+                await (await connect(address(server))).close()
+        await (await client.ping())
+        assert not server.is_serving()
+        assert not waiting.done()
+        await client.close()
+        await waiting
+
+
+@pytest.mark.parametrize("handler", [keep, Silent])
+async def test_second_close_closes_what_the_first_left_open(handler):
+    async with serve(handler, "127.0.0.1", 0) as server, connect(address(server)) as client:
+        await until(lambda: server.connections)
+        server.close(close_connections=False)
+        await (await client.ping())
+        server.close(code=1012, reason="enough")
+        await server.wait_closed()
+        await client.wait_closed()
+        assert (client.close_code, client.close_reason) == (1012, "enough")
+        server.close()
+
+
+@pytest.mark.parametrize("way", ["context manager", "serve_forever"])
+async def test_the_end_of_a_program_leaves_open_what_it_wants_to(way):
+    async with contextlib.AsyncExitStack() as stack:
+        server = await serve(keep, "127.0.0.1", 0)
+        if way == "context manager":
+            await stack.enter_async_context(server)
+            ending = stack.aclose
+        else:
+            forever = asyncio.create_task(server.serve_forever())
+            await turns()
+
+            async def ending():
+                forever.cancel()
+                await asyncio.wait([forever])
+
+        client = await connect(address(server))
+        server.close(close_connections=False)
+        task = asyncio.create_task(ending())
+        await (await client.ping())
+        assert not task.done()
+        await client.close()
+        await task
+        assert client.close_code == 1000
+
+
+# Hooks
+
+
+@pytest.mark.parametrize("argument", ["start_server", "start_serving"])
+async def test_server_that_is_started_later(argument):
+    server = await serve(keep, "127.0.0.1", 0, **{argument: False})
+    assert not server.is_serving()
+    # The address is known already, but nobody listens there.
+    with pytest.raises(OSError):
+        await connect(address(server), open_timeout=0.2)
+    await server.start_serving()
+    assert server.is_serving()
+    async with connect(address(server)) as client:
+        await (await client.ping())
+    server.close()
+    await server.wait_closed()
+
+
+async def test_create_connection():
+    class Greeting(ServerConnection):
+        async def greet(self):
+            await self.send("hello")
+
+    class Asking(ClientConnection):
+        async def ask(self):
+            return await self.recv()
+
+    async def handler(connection):
+        assert type(connection) is Greeting
+        assert isinstance(connection.server, Server)
+        await connection.greet()
+
+    async with (
+        serve(handler, "127.0.0.1", 0, create_connection=Greeting) as server,
+        connect(address(server), create_connection=Asking) as client,
+    ):
+        assert type(client) is Asking
+        assert await client.ask() == "hello"
 
 
 async def test_close_during_opening_handshakes_answers_503():

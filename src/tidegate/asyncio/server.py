@@ -417,6 +417,8 @@ class Server:
         It stops listening, refuses the opening handshakes that are going on with 503, closes the
         connections, and waits until their handlers are done. Wait for all that with `wait_closed`.
 
+        Called again, it closes the connections that were left open the first time.
+
         Args:
             close_connections: whether to close the connections that are open.
             code: with which code.
@@ -433,6 +435,9 @@ class Server:
             self.close_task = self.get_loop().create_task(
                 self._close(close_connections, code, reason)
             )
+        elif close_connections:
+            for connection in self.connections:
+                connection.start_closing(code, reason)
 
     async def _close(self, close_connections: bool, code: CloseCode | int, reason: str) -> None:
         self.logger.info("server closing")
@@ -450,9 +455,7 @@ class Server:
             elif close_connections:
                 connection.start_closing(code, reason)
         waits: list[Any] = [
-            asyncio.ensure_future(connection.wait_closed())
-            for connection in self.all_connections
-            if close_connections or connection.protocol.state is CONNECTING
+            asyncio.ensure_future(connection.wait_closed()) for connection in self.all_connections
         ]
         if waits:
             await asyncio.wait(waits)
@@ -505,8 +508,7 @@ class Server:
                 await self.server.start_serving()
             await self.wait_closed()
         except asyncio.CancelledError:
-            self.close()
-            await self.wait_closed()
+            await self._end()
             raise
 
     @property
@@ -536,7 +538,12 @@ class Server:
         exc_value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        await self._end()
+
+    async def _end(self) -> None:
+        """Close the server, unless the program did, in its own way."""
+        if self.close_task is None:
+            self.close()
         await self.wait_closed()
 
 

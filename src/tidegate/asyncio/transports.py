@@ -9,6 +9,7 @@ the event loop's own, ``poller`` is the default, even if the poller isn't compil
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any, cast
@@ -18,7 +19,7 @@ from .listening import Securing, listen_tcp, listen_unix
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     Factory = Callable[[], asyncio.BaseProtocol]
 
@@ -59,18 +60,47 @@ async def create_connection(
     loop: asyncio.AbstractEventLoop, factory: Factory, **kwargs: Any
 ) -> tuple[Any, Any]:
     """Connect; see `asyncio.loop.create_connection`."""
-    if fits(loop):
-        return await aiofastnet.create_connection(loop, factory, **kwargs)
-    return await loop.create_connection(factory, **kwargs)
+    with aborting(factory) as make:
+        if fits(loop):
+            return await aiofastnet.create_connection(loop, make, **kwargs)
+        return await loop.create_connection(make, **kwargs)
 
 
 async def create_unix_connection(
     loop: asyncio.AbstractEventLoop, factory: Factory, **kwargs: Any
 ) -> tuple[Any, Any]:
     """Connect to a Unix socket; see `asyncio.loop.create_unix_connection`."""
-    if fits(loop):
-        return await aiofastnet.create_unix_connection(loop, factory, **kwargs)
-    return await loop.create_unix_connection(factory, **kwargs)
+    with aborting(factory) as make:
+        if fits(loop):
+            return await aiofastnet.create_unix_connection(loop, make, **kwargs)
+        return await loop.create_unix_connection(make, **kwargs)
+
+
+@contextlib.contextmanager
+def aborting(factory: Factory) -> Iterator[Factory]:
+    """Give a factory in place of another; if there is an exception, abort what it made.
+
+    A task may be cancelled just when TLS has begun. The transport is then being closed, which takes
+    time, but aiofastnet closes its socket at once: the transport would be mixed up with the next
+    one that gets the same descriptor.
+    """
+    made: list[Any] = []
+
+    def make() -> asyncio.BaseProtocol:
+        protocol = factory()
+        made.append(protocol)
+        return protocol
+
+    try:
+        yield make
+    except BaseException:
+        for protocol in made:
+            transport = getattr(protocol, "transport", None)
+            if transport is not None:
+                transport.abort()
+        raise
+    finally:
+        made.clear()
 
 
 async def create_server(
@@ -141,9 +171,10 @@ async def connect_accepted_socket(
     loop: asyncio.AbstractEventLoop, factory: Factory, sock: socket.socket, **kwargs: Any
 ) -> tuple[Any, Any]:
     """Serve a socket that was accepted; see `asyncio.loop.connect_accepted_socket`."""
-    if fits(loop):
-        return await aiofastnet.connect_accepted_socket(loop, factory, sock, **kwargs)
-    return await loop.connect_accepted_socket(factory, sock, **kwargs)
+    with aborting(factory) as make:
+        if fits(loop):
+            return await aiofastnet.connect_accepted_socket(loop, make, sock, **kwargs)
+        return await loop.connect_accepted_socket(make, sock, **kwargs)
 
 
 async def start_tls(
