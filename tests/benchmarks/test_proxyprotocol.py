@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 from benchmarks.bench_proxyprotocol import Accepting, HeaderCosts, Reading, headers_section
+from benchmarks.run import Failure
 
+from benchmarks import __main__ as command_module
 from benchmarks import report, results
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -42,6 +44,52 @@ def test_it_is_in_the_report(tmp_path):
     report.write_report(found, tmp_path / "RESULTS.md")
     assert "## What PROXY protocol headers cost\n" in (tmp_path / "RESULTS.md").read_text("utf-8")
     found.save(tmp_path / "results.json")
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path):
+    """Give a function that runs the benchmark's command without its other scenarios."""
+    build = tmp_path / "build"
+    build.mkdir()
+    monkeypatch.setattr(command_module, "HERE", tmp_path)
+    monkeypatch.setattr(command_module, "BUILD", build)
+    monkeypatch.setattr(command_module, "SCENARIOS", [])
+    monkeypatch.setattr(command_module, "describe_environment", dict)
+
+    def run(measure, *arguments):
+        monkeypatch.setattr(command_module, "measure_headers", measure)
+        monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
+        return command_module.main()
+
+    return run
+
+
+def missed(quick):
+    return HeaderCosts([Reading("version 1", 1.0, 9.0, 10)], [])
+
+
+def failed(quick):
+    raise Failure("the server doesn't answer")
+
+
+def test_exit_status(command, tmp_path, capsys):
+    """A goal that isn't reached is a result; a program that fails is none."""
+    assert command(missed) == 0
+    assert "**no**" in (tmp_path / "RESULTS.md").read_text("utf-8")
+    assert command(failed) == 1
+    report = (tmp_path / "RESULTS.md").read_text("utf-8")
+    assert "## What PROXY protocol headers cost\n\ntidegate failed: the server" in report
+    assert "doesn't answer" in capsys.readouterr().err
+
+
+def test_parts(command, tmp_path):
+    assert command(missed, "--only", "proxy") == command(missed, "--quick") == 0
+    assert not (tmp_path / "RESULTS.md").exists()
+    assert (tmp_path / "build" / "RESULTS.md").exists()
+    # What is asked for is something else.
+    for arguments in (["--only", "echo"], ["--programs", "aiohttp"]):
+        with pytest.raises(SystemExit):
+            command(failed, *arguments)
 
 
 PROGRAM = """
