@@ -480,8 +480,8 @@ async def test_on_a_terminal(editor):
         terminal.type("escape\r")
         await terminal.shows(r"< \x1b[31mred")
         await terminal.shows(r"  Connection closed: \x07")
-        # Ctrl-D is the end of the input. While the line editor makes way for a message, the terminal
-        # takes that for itself, and a person would press it again.
+        # Ctrl-D is the end of the input. While the line editor makes way for a message, the
+        # terminal takes that for itself, and a person would press it again.
         await terminal.type_until("\x04", "Connection closed: 1000 (OK).")
         assert await process.wait() == 0
 
