@@ -166,16 +166,28 @@ async def test_haproxy_health_checks(words, caplog):
     assert loud == []
 
 
-async def test_two_balancers():
+@pytest.mark.parametrize("kind", ["haproxy", "haproxy v2", "nginx", "stunnel"])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_two_balancers(files, kind, tls):
     """The second one trusts the first one, and the server trusts the second one."""
+    server_context = server_tls(files) if tls else None
+    if tls and kind == "stunnel":
+        pytest.skip("stunnel takes TLS itself")
     async with (
-        websocket_server() as (server, port),
+        websocket_server(ssl=server_context) as (server, port),
         haproxy(port, "send-proxy-v2 proxy-v2-options crc32c", bind="accept-proxy") as second,
-        haproxy(second.port, "send-proxy") as first,
-        websocket_to(first.port) as websocket,
     ):
-        header = check(server, websocket, 2)
-        assert header.destination == ("127.0.0.1", first.port)
+        first = {
+            "haproxy": lambda: haproxy(second.port, "send-proxy"),
+            "haproxy v2": lambda: haproxy(second.port, "send-proxy-v2"),
+            "nginx": lambda: nginx_stream(second.port, options="proxy_protocol on;"),
+            "stunnel": lambda: stunnel(second.port, files / "server"),
+        }[kind]()
+        context = client_tls(files) if tls or kind == "stunnel" else None
+        async with first, websocket_to(first.port, ssl=context) as websocket:
+            header = check(server, websocket, 2)
+            assert header.destination == ("127.0.0.1", first.port)
+            assert header.crc32c is not None
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
