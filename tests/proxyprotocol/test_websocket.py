@@ -200,6 +200,29 @@ async def test_wrong_headers(kinds, certificates, data, counter, caplog):
         assert all(r.levelno == logging.DEBUG and not r.exc_info for r in records)
 
 
+@pytest.mark.parametrize("rest", [b"", REQUEST, b"\x16\x03\x01\x00\x05\1\0\0\1\0"])
+async def test_no_tls_after_the_header(certificates, rest, caplog):
+    """Not the server's fault, so its log isn't full of it."""
+    caplog.set_level(logging.DEBUG)
+    policy = ProxyPolicy(trusted=TRUSTED)
+    async with server_of(policy, ssl=certificates[0]) as server:
+        caplog.clear()
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(build(HEADER) + rest)
+        writer.write_eof()
+        with contextlib.suppress(ConnectionResetError):
+            # There may be an alert.
+            assert b"HTTP" not in await reader.read()
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+        while server.gate.handshakes:
+            await asyncio.sleep(0.001)
+        assert policy.counters.proxied == 1
+        assert not server.all_connections
+        assert [r for r in caplog.records if r.levelno > logging.DEBUG or r.exc_info] == []
+
+
 async def test_trickle(kinds, certificates):
     """The time is for all of the header."""
     policy = ProxyPolicy(trusted=TRUSTED, timeout=0.1)
