@@ -47,11 +47,11 @@ def library(name):
 LIBRARIES = [library("websockets"), library("tidegate")]
 
 
-def alike(program):
+def alike(program, libraries=LIBRARIES):
     """Make a test of a coroutine function that gives facts: they are the same in both libraries."""
 
     async def test():
-        theirs, ours = [await program(lib) for lib in LIBRARIES]
+        theirs, ours = [await program(lib) for lib in libraries]
         assert theirs, "a program that finds nothing proves nothing"
         different = [
             f"{place}: {fact!r:.500}\n   not {other!r:.500}"
