@@ -9,7 +9,7 @@ import hmac
 
 import pytest
 
-from tidegate.asyncio import server as server_module
+from tidegate.asyncio import basic_auth as auth_module
 from tidegate.asyncio.client import connect
 from tidegate.asyncio.server import basic_auth, serve
 from tidegate.exceptions import InvalidStatus
@@ -48,7 +48,7 @@ async def test_all_is_compared_in_constant_time(user, password, right, monkeypat
         pass
 
     Hmac.compare_digest = staticmethod(compare_digest)
-    monkeypatch.setattr(server_module, "hmac", Hmac)
+    monkeypatch.setattr(auth_module, "hmac", Hmac)
     auth = basic_auth(credentials=KNOWN)
     token = base64.b64encode(f"{user}:{password}".encode()).decode()
     async with serve(who, "127.0.0.1", 0, process_request=auth) as server:
