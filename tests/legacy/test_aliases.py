@@ -65,6 +65,11 @@ NAMES = {
     "tidegate.typing": ("Data ExtensionHeader ExtensionParameter Origin Subprotocol", ""),
     "tidegate.uri": ("WebSocketURI parse_uri", ""),
     "tidegate.utils": ("apply_mask", ""),
+    "tidegate.legacy": (
+        f"{AUTH} {CLIENT} {OLDER_EXCEPTIONS} {FRAMING} encode_data {HANDSHAKE} read_request "
+        f"read_response WebSocketCommonProtocol {SERVER} broadcast",
+        "",
+    ),
     "tidegate.legacy.auth": (AUTH, ""),
     "tidegate.legacy.client": (f"{CLIENT} Connect", ""),
     "tidegate.legacy.exceptions": (f"{OLDER_EXCEPTIONS} InvalidMessage", ""),

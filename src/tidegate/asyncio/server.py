@@ -135,8 +135,9 @@ class Server:
                 self._close(close_connections, code, reason)
             )
         elif close_connections:
-            for connection in self.connections:
-                connection.start_closing(code, reason)
+            for connection in list(self.all_connections):
+                if connection.protocol.state is OPEN:
+                    connection.start_closing(code, reason)
 
     async def _close(self, close_connections: bool, code: CloseCode | int, reason: str) -> None:
         self.logger.info("server closing")
