@@ -171,6 +171,19 @@ async def test_failure_isnt_put_off_for_ever_when_nobody_receives():
         assert await connection.recv() == "message"
 
 
+async def test_failure_is_told_even_if_the_peer_ends_the_stream_before_it():
+    async with raw_server() as (uri, peers), connect(uri) as connection:
+        peer = await peers.get()
+        peer.writer.write(frame(TEXT, b"message") + frame(TEXT, b"\xff"))
+        peer.writer.write_eof()
+        assert await peer.close_code() == 1007
+        await peer.close()
+        await connection.wait_closed()
+        assert await connection.recv() == "message"
+        with pytest.raises(ConnectionClosedError, match="sent 1007"):
+            await connection.recv()
+
+
 async def test_messages_after_a_close_frame_are_not_delivered():
     async with raw_server() as (uri, peers), connect(uri) as connection:
         peer = await peers.get()

@@ -5,7 +5,10 @@ A seed gives the same input for ever, so a finding is told by the target's name 
 
 from __future__ import annotations
 
+import asyncio
+import os
 import random
+import unittest.mock
 from collections.abc import Callable
 from importlib import metadata
 from typing import Any
@@ -22,6 +25,7 @@ from tidegate.protocol import CLOSED, SEND_EOF
 from tidegate.server import ServerProtocol
 from tidegate.uri import parse_uri
 
+from ..asyncio.scripts import check_script as check_connection
 from ..protocol.test_twins import compare_twins
 from ..proxyprotocol.fuzzed import check_damaged, check_round_trip
 from ..wire.exposed import compiled, compiled_kernels, python_kernels
@@ -196,7 +200,14 @@ def proxyprotocol(seed: int) -> None:
     check_damaged(seed)
 
 
-TARGETS = [frames, request, response, headers, utf8, deflate, proxyprotocol]
+def connections(seed: int) -> None:
+    """A connection on asyncio, and the state machine: the same messages and the same end."""
+    transports = random.Random(seed).choice(["poller", "aiofastnet", "loop"])
+    with unittest.mock.patch.dict(os.environ, {"TIDEGATE_TRANSPORTS": transports}):
+        asyncio.run(check_connection(seed))
+
+
+TARGETS = [connections, frames, request, response, headers, utf8, deflate, proxyprotocol]
 if compiled:
     TARGETS.append(twins)
 try:

@@ -587,6 +587,8 @@ class Connection(Pings, asyncio.BufferedProtocol, asyncio.Protocol):
     def eof_received(self) -> None:
         """Take in the end of the stream; the transport closes itself then."""
         self._read_rest()
+        # What the program still receives can't be answered any more, so this doesn't wait for it.
+        self.fail_deferred()
         self.protocol.receive_eof()
         self.flush()
 
