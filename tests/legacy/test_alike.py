@@ -700,3 +700,96 @@ async def test_protocols_of_the_program(lib):
             facts.append(message)
             break
     return facts
+
+
+ACCEPT = (
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Accept: {accept}\r\n{more}\r\n"
+)
+
+# Response, and arguments of the client.
+RESPONSES_TO_CLIENTS = [
+    (ACCEPT, {}),
+    (ACCEPT.replace("Upgrade: websocket", "Upgrade: h2c"), {}),
+    (ACCEPT.replace("Connection: Upgrade", "Connection: close"), {}),
+    (ACCEPT.replace("{accept}", "nonsense"), {}),
+    (ACCEPT.replace("Sec-WebSocket-Accept", "X-Accept"), {}),
+    (ACCEPT.replace("101 Switching Protocols", "200 OK"), {}),
+    (ACCEPT.replace("101 Switching Protocols", "404 Not Found"), {}),
+    (ACCEPT.replace("HTTP/1.1", "HTTP/2"), {}),
+    (ACCEPT.replace("{more}", "Sec-WebSocket-Protocol: a\r\n"), {"subprotocols": ["a", "b"]}),
+    (ACCEPT.replace("{more}", "Sec-WebSocket-Protocol: c\r\n"), {"subprotocols": ["a", "b"]}),
+    (ACCEPT.replace("{more}", "Sec-WebSocket-Protocol: a\r\n"), {}),
+    (ACCEPT.replace("{more}", "Sec-WebSocket-Extensions: permessage-deflate\r\n"), {}),
+    (
+        ACCEPT.replace("{more}", "Sec-WebSocket-Extensions: permessage-deflate\r\n"),
+        {"compression": None},
+    ),
+    (ACCEPT.replace("{more}", "Sec-WebSocket-Extensions: x-unknown\r\n"), {}),
+    (ACCEPT.replace("{more}", "Sec-WebSocket-Extensions: permessage-deflate; a=b\r\n"), {}),
+    ("nonsense\r\n\r\n", {}),
+    ("", {}),
+]
+
+
+@alike_in_legacy
+async def test_responses_to_clients(lib):
+    facts = []
+    for response, options in RESPONSES_TO_CLIENTS:
+
+        async def respond(reader, writer, response=response):
+            request = (await reader.readuntil(b"\r\n\r\n")).decode()
+            headers = headers_from(lib, request)
+            right = lib.Headers()
+            lib.build_response(right, headers["Sec-WebSocket-Key"])
+            text = response.format(accept=right["Sec-WebSocket-Accept"], more="")
+            writer.write(text.encode())
+            writer.close()
+
+        async with await asyncio.start_server(respond, "127.0.0.1", 0) as server:
+            try:
+                client = await lib.connect(address(server), close_timeout=0.05, **options)
+            except Exception as exc:
+                facts.append(type(exc).__name__)
+            else:
+                facts += [client.subprotocol, [type(each).__name__ for each in client.extensions]]
+                await client.close()
+    return facts
+
+
+URIS = ["http://localhost/", "ws://", "ws:///path", "ws://localhost/#fragment", "localhost", ""]
+
+
+@alike_in_legacy
+async def test_what_cannot_be_connected_to(lib):
+    facts = []
+    for uri in URIS:
+        try:
+            await lib.connect(uri)
+        except Exception as exc:
+            facts.append(type(exc).__name__)
+    with pytest.raises(OSError) as caught:
+        await lib.connect("ws://127.0.0.1:1/")
+    return [*facts, type(caught.value).__name__]
+
+
+@alike_in_legacy
+async def test_redirects(lib):
+    facts = []
+
+    async def process_request(path, headers):
+        if path == "/there":
+            return None
+        if path == "/loop":
+            return 302, {"Location": "/loop"}, b""
+        return 302, {"Location": path.removeprefix("/to?")}, b""
+
+    async with lib.serve(echo, "127.0.0.1", 0, process_request=process_request) as server:
+        uri = address(server)
+        for target in "/there", uri + "there", "/to?/there", "/loop", "ftp://localhost/":
+            try:
+                async with lib.connect(f"{uri}to?{target}") as client:
+                    facts.append(client.path)
+            except Exception as exc:
+                facts.append("refused" if isinstance(exc, lib.exceptions.InvalidHandshake) else exc)
+    return [fact if isinstance(fact, str) else type(fact).__name__ for fact in facts]
