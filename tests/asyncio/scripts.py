@@ -1,4 +1,4 @@
-"""Sends random scripts to a server, and compares what it makes of them with the state machine."""
+"""Sends random scripts to connections, and compares what they make of them with the protocol."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import asyncio
 import random
 from typing import Any
 
+from tidegate.asyncio.client import connect
 from tidegate.asyncio.server import serve
 from tidegate.exceptions import ConnectionClosed
-from tidegate.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from tidegate.extensions.permessage_deflate import (
+    ClientPerMessageDeflateFactory,
+    ServerPerMessageDeflateFactory,
+)
+from tidegate.utils import accept_key
 
-from ..protocol.comparing import library, receive
+from ..protocol.comparing import library, receive, unmasked
 from ..wire.scripts import Script, make_script
-from .connections import CLOSE, CONT, TEXT, request
+from .connections import CLOSE, CONT, TEXT, address, request
 
 OFFER = "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n"
-
-
-def script_for_server(seed: int) -> Script:
-    """Give the first script that is a client's, from a seed on."""
-    while not (script := make_script(seed)).mask:
-        seed += 1
-    return script
 
 
 def messages_of(events: list[Any]) -> list[str | bytes]:
@@ -66,7 +64,7 @@ async def receive_one(connection: Any) -> Any:
 
 
 async def send(address: Any, script: Script, rng: random.Random) -> bytes | None:
-    """Send a script by hand; give what comes back, None if the connection is reset."""
+    """Open a connection as a client, send a script; give what comes back, None if it is reset."""
     reader, writer = await asyncio.open_connection(*address)
     try:
         writer.write(request(headers="" if script.deflate is None else OFFER))
@@ -92,12 +90,64 @@ async def send(address: Any, script: Script, rng: random.Random) -> bytes | None
             pass
 
 
+async def answer(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, script: Script, rng: random.Random
+) -> bytes | None:
+    """Open a connection as a server, send a script; give what comes back."""
+    try:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = head.split("Sec-WebSocket-Key: ")[1].split("\r\n")[0]
+        lines = [
+            "HTTP/1.1 101 Switching Protocols",
+            "Upgrade: websocket",
+            "Connection: Upgrade",
+            f"Sec-WebSocket-Accept: {accept_key(key)}",
+        ]
+        if script.deflate is not None:
+            bits, alone = script.deflate
+            extension = f"permessage-deflate; server_max_window_bits={bits}"
+            extension += "; server_no_context_takeover" * alone
+            lines.append(f"Sec-WebSocket-Extensions: {extension}")
+        writer.write("\r\n".join([*lines, "", ""]).encode())
+        for chunk in script.chunks:
+            writer.write(chunk)
+            if rng.random() < 0.3:
+                await asyncio.sleep(0)
+        writer.write_eof()
+        return await reader.read()
+    except OSError:
+        return None
+    finally:
+        writer.close()
+        try:
+            await writer.wait_closed()
+        except OSError:
+            pass
+
+
 async def check_script(seed: int) -> None:
     """A connection gives the same messages, and the same end, as the state machine."""
     rng = random.Random(seed)
-    script = script_for_server(seed)
-    expected = receive(library("tidegate"), script)
+    script = make_script(seed)
     received: list[Any] = []
+    options = {
+        "compression": None,
+        "max_size": (script.max_size, script.max_frame_size),
+        "max_queue": rng.choice([0, 1, 16, None]),
+        "ping_interval": None,
+    }
+    run = run_server if script.mask else run_client
+    exc, sent = await run(script, rng, received, options)
+    expected = receive(library("tidegate"), script)
+    assert received == messages_of(expected["events"]), seed
+    assert (type(exc).__name__, str(exc)) == expected["close_exc"], seed
+    assert sent in (expected["sent"], None), (seed, sent, expected["sent"])
+
+
+async def run_server(
+    script: Script, rng: random.Random, received: list[Any], options: dict[str, Any]
+) -> tuple[ConnectionClosed, bytes | None]:
+    """Send a script to a server."""
     ended = asyncio.get_running_loop().create_future()
 
     async def handler(connection: Any) -> None:
@@ -106,26 +156,39 @@ async def check_script(seed: int) -> None:
         except ConnectionClosed as exc:
             ended.set_result(exc)
 
-    extensions = None
     if script.deflate is not None:
         bits, alone = script.deflate
-        extensions = [
+        options["extensions"] = [
             ServerPerMessageDeflateFactory(
                 client_max_window_bits=bits, client_no_context_takeover=alone
             )
         ]
-    async with serve(
-        handler,
-        "127.0.0.1",
-        0,
-        compression=None,
-        extensions=extensions,
-        max_size=(script.max_size, script.max_frame_size),
-        max_queue=rng.choice([0, 1, 16, None]),
-        ping_interval=None,
-    ) as server:
+    async with serve(handler, "127.0.0.1", 0, **options) as server:
         sent = await send(server.sockets[0].getsockname(), script, rng)
-        exc = await ended
-    assert received == messages_of(expected["events"]), seed
-    assert (type(exc).__name__, str(exc)) == expected["close_exc"], seed
-    assert sent in (expected["sent"], None), (seed, sent, expected["sent"])
+        return await ended, sent
+
+
+async def run_client(
+    script: Script, rng: random.Random, received: list[Any], options: dict[str, Any]
+) -> tuple[ConnectionClosed, bytes | None]:
+    """Send a script to a client."""
+    ended = asyncio.get_running_loop().create_future()
+
+    async def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        ended.set_result(await answer(reader, writer, script, rng))
+
+    if script.deflate is not None:
+        bits, alone = script.deflate
+        options["extensions"] = [
+            ClientPerMessageDeflateFactory(
+                server_max_window_bits=bits, server_no_context_takeover=alone
+            )
+        ]
+    async with await asyncio.start_server(accept, "127.0.0.1", 0) as server:
+        connection = await connect(address(server), **options)
+        try:
+            await receive_all(connection, rng, received)
+        except ConnectionClosed as exc:
+            sent = await ended
+            return exc, None if sent is None else unmasked([sent])
+    raise AssertionError("it doesn't end")

@@ -6,7 +6,7 @@ import pytest
 
 from .scripts import check_script
 
-SEEDS = 200
+SEEDS = 300
 
 
 @pytest.mark.parametrize("transports", ["poller", "aiofastnet", "loop"])
