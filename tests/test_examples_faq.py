@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tidegate import ConnectionClosed, InvalidStatus, connect
+from tidegate import ConnectionClosed, InvalidHandshake, InvalidStatus, connect
 
 from .test_examples import running
 
@@ -224,7 +224,7 @@ async def test_stopping_without_closing_connections(serving):
             await websocket.send("still here")
             assert await websocket.recv() == "still here"
             os.kill(os.getpid(), signal.SIGTERM)
-            with pytest.raises((OSError, InvalidStatus)):
+            with pytest.raises((OSError, InvalidHandshake)):
                 while True:
                     async with connect(uri):
                         pass
