@@ -71,7 +71,15 @@ def test_handlers_that_take_the_connection(handler):
     [
         ({"process_request": lambda request: None}, "process_request is called with"),
         ({"process_request": 42}, r"process_request must be a function of \(path, request_headers"),
+        (
+            {"process_request": lambda connection, request: None},
+            r"write def process_request\(path, request_headers\)",
+        ),
         ({"select_subprotocol": lambda subprotocols: None}, "select_subprotocol is called with"),
+        (
+            {"select_subprotocol": lambda connection, subprotocols: None},
+            r"write def select_subprotocol\(client_subprotocols, server_subprotocols\)",
+        ),
         ({"extra_headers": lambda: {}}, r"extra_headers is called with \(path, request_headers\)"),
         ({"subprotocols": "chat"}, "subprotocols must be a list"),
         ({"create_protocol": 42}, "create_protocol must be a subclass of WebSocketServerProtocol"),

@@ -55,17 +55,18 @@ def describe(function: Any) -> str:
     return name if isinstance(name, str) else repr(function)
 
 
-def check_function(argument: str, function: Any, names: tuple[str, ...], older: str = "") -> None:
+def check_function(argument: str, function: Any, names: tuple[str, ...], other: str = "") -> None:
     """Check that a function can be called as it will be.
 
     Args:
         argument: what it was given as.
         function: the function; None is fine.
         names: of the arguments it will be called with.
-        older: what the first of them was called in the older API, where it was something else.
+        other: what the first of them is called in the other API, today's or the older one, where it
+            is something else.
 
     Raises:
-        TypeError: if it can't, or was written for the older API.
+        TypeError: if it can't, or was written for the other API.
 
     """
     if function is None:
@@ -75,7 +76,7 @@ def check_function(argument: str, function: Any, names: tuple[str, ...], older: 
     signature = signature_of(function)
     if signature is None:
         return
-    if not accepts(signature, *names) or (older and positional_names(signature)[:1] == [older]):
+    if not accepts(signature, *names) or (other and positional_names(signature)[:1] == [other]):
         raise TypeError(
             f"{argument} is called with ({', '.join(names)}), but {describe(function)} has the "
             f"arguments {signature}: write def {argument}({', '.join(names)})"

@@ -604,9 +604,14 @@ class Serve:
         create_protocol = older.pop("klass", None) or create_protocol or WebSocketServerProtocol
         handler = adapt_handler(ws_handler)
         warn_of_path(handler)
-        check_function("process_request", process_request, ("path", "request_headers"))
         check_function(
-            "select_subprotocol", select_subprotocol, ("client_subprotocols", "server_subprotocols")
+            "process_request", process_request, ("path", "request_headers"), "connection"
+        )
+        check_function(
+            "select_subprotocol",
+            select_subprotocol,
+            ("client_subprotocols", "server_subprotocols"),
+            "connection",
         )
         if callable(extra_headers):
             check_function("extra_headers", extra_headers, ("path", "request_headers"))
