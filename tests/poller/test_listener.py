@@ -257,12 +257,12 @@ def kind_of_server(monkeypatch, value, loop):
         monkeypatch.delenv("TIDEGATE_TRANSPORTS", raising=False)
     else:
         monkeypatch.setenv("TIDEGATE_TRANSPORTS", value)
-    return transports.polls(loop), transports.fits(loop)
+    return transports.polls(loop), transports.uses_aiofastnet(loop)
 
 
 async def test_environment(monkeypatch):
     loop = asyncio.get_running_loop()
-    fast = transports.aiofastnet is not None
+    fast = transports.find_aiofastnet() is not None
     assert kind_of_server(monkeypatch, None, loop) == (poller.compiled, fast)
     assert kind_of_server(monkeypatch, "", loop) == (poller.compiled, fast)
     assert kind_of_server(monkeypatch, "poller", loop) == (True, fast)

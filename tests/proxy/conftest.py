@@ -58,7 +58,7 @@ def transport_kind(request, monkeypatch):
     """Use each kind of transport."""
     if request.param == "loop":
         monkeypatch.setenv("TIDEGATE_TRANSPORTS", "loop")
-    elif transports.aiofastnet is None:
+    elif transports.find_aiofastnet() is None:
         pytest.skip("aiofastnet isn't installed")
     return request.param
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import os
 import sys
 from typing import TYPE_CHECKING, Any, cast
@@ -23,20 +24,34 @@ if TYPE_CHECKING:
 
     Factory = Callable[[], asyncio.BaseProtocol]
 
-try:
-    import aiofastnet
-except ImportError:
-    aiofastnet = None  # type: ignore[assignment]
-
 # As in asyncio.
 DEFAULT_TLS_TIMEOUT = 60.0
 
 
-def fits(loop: asyncio.AbstractEventLoop) -> bool:
+@functools.cache
+def find_aiofastnet() -> Any:
+    """Import aiofastnet, None if it isn't installed: late, because most servers do without."""
+    try:
+        import aiofastnet
+    except ImportError:
+        return None
+    return aiofastnet
+
+
+def uses_aiofastnet(loop: asyncio.AbstractEventLoop) -> bool:
     """Say whether aiofastnet's transports are used with this loop."""
-    if aiofastnet is None or os.environ.get("TIDEGATE_TRANSPORTS") == "loop":
-        return False
-    return has_readers(loop)
+    return (
+        os.environ.get("TIDEGATE_TRANSPORTS") != "loop"
+        and has_readers(loop)
+        and find_aiofastnet() is not None
+    )
+
+
+def method(loop: asyncio.AbstractEventLoop, name: str) -> Any:
+    """Give a method of the event loop, or aiofastnet's in its place."""
+    if uses_aiofastnet(loop):
+        return functools.partial(getattr(find_aiofastnet(), name), loop)
+    return getattr(loop, name)
 
 
 def polls(loop: asyncio.AbstractEventLoop, tls: bool = False) -> bool:
@@ -61,9 +76,8 @@ async def create_connection(
 ) -> tuple[Any, Any]:
     """Connect; see `asyncio.loop.create_connection`."""
     with aborting(factory) as make:
-        if fits(loop):
-            return await aiofastnet.create_connection(loop, make, **kwargs)
-        return await loop.create_connection(make, **kwargs)
+        both: tuple[Any, Any] = await method(loop, "create_connection")(make, **kwargs)
+        return both
 
 
 async def create_unix_connection(
@@ -71,9 +85,8 @@ async def create_unix_connection(
 ) -> tuple[Any, Any]:
     """Connect to a Unix socket; see `asyncio.loop.create_unix_connection`."""
     with aborting(factory) as make:
-        if fits(loop):
-            return await aiofastnet.create_unix_connection(loop, make, **kwargs)
-        return await loop.create_unix_connection(make, **kwargs)
+        both: tuple[Any, Any] = await method(loop, "create_unix_connection")(make, **kwargs)
+        return both
 
 
 @contextlib.contextmanager
@@ -122,9 +135,8 @@ async def create_server(
         return cast(
             "asyncio.Server", await listen_tcp(loop, factory, **on_poller(loop, factory, kwargs))
         )
-    if fits(loop):
-        return await aiofastnet.create_server(loop, factory, **kwargs)
-    return await loop.create_server(factory, **kwargs)
+    server: asyncio.Server = await method(loop, "create_server")(factory, **kwargs)
+    return server
 
 
 async def create_unix_server(
@@ -137,9 +149,8 @@ async def create_unix_server(
         return cast(
             "asyncio.Server", await listen_unix(loop, factory, **on_poller(loop, factory, kwargs))
         )
-    if fits(loop):
-        return await aiofastnet.create_unix_server(loop, factory, **kwargs)
-    return await loop.create_unix_server(factory, **kwargs)
+    server: asyncio.Server = await method(loop, "create_unix_server")(factory, **kwargs)
+    return server
 
 
 def on_poller(
@@ -172,15 +183,12 @@ async def connect_accepted_socket(
 ) -> tuple[Any, Any]:
     """Serve a socket that was accepted; see `asyncio.loop.connect_accepted_socket`."""
     with aborting(factory) as make:
-        if fits(loop):
-            return await aiofastnet.connect_accepted_socket(loop, make, sock, **kwargs)
-        return await loop.connect_accepted_socket(make, sock, **kwargs)
+        both: tuple[Any, Any] = await method(loop, "connect_accepted_socket")(make, sock, **kwargs)
+        return both
 
 
 async def start_tls(
     loop: asyncio.AbstractEventLoop, transport: Any, protocol: Any, context: Any, **kwargs: Any
 ) -> Any:
     """Begin TLS on a transport that isn't the poller's; see `asyncio.loop.start_tls`."""
-    if fits(loop):
-        return await aiofastnet.start_tls(loop, transport, protocol, context, **kwargs)
-    return await loop.start_tls(transport, protocol, context, **kwargs)
+    return await method(loop, "start_tls")(transport, protocol, context, **kwargs)

@@ -83,10 +83,10 @@ def transport_kinds() -> str:
     loop = asyncio.new_event_loop()
     try:
         kinds = ["the poller (servers without TLS)"] if transports.polls(loop) else []
-        fits = transports.fits(loop)
+        fast = transports.uses_aiofastnet(loop)
     finally:
         loop.close()
-    kinds.append(f"aiofastnet {installed('aiofastnet')}" if fits else "the event loop's own")
+    kinds.append(f"aiofastnet {installed('aiofastnet')}" if fast else "the event loop's own")
     wanted = os.environ.get("TIDEGATE_TRANSPORTS")
     return ", ".join(kinds) + (f", because TIDEGATE_TRANSPORTS={wanted} is set" if wanted else "")
 
