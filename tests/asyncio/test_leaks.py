@@ -7,6 +7,7 @@ import contextlib
 import gc
 import os
 import socket
+import sys
 import weakref
 
 import pytest
@@ -18,6 +19,7 @@ from tidegate.exceptions import ConnectionClosed
 from tidegate.utils import accept_key
 
 from ..conftest import loop_factories
+from ..wire.exposed import compiled
 from .connections import BINARY, CLOSE, TEXT, address, frame, pair, raw_client, raw_server, turns
 
 pytestmark = pytest.mark.parametrize("transports", ["poller", "aiofastnet", "loop"])
@@ -47,6 +49,10 @@ class Watch:
     async def assert_gone(self):
         """Fail if one is still there, and say by what it is held."""
         await turns(20)
+        if not compiled and sys.version_info >= (3, 12):
+            # Frames in the traceback of an exception refer to those that called them, and these,
+            # in Python code that the compiled core doesn't have, to the connection and its tasks.
+            gc.collect()
         alive = [each() for each in self.references if each() is not None]
         holders = [
             f"{each!r:.100} <- {holder!r:.500}"
