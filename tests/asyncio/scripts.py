@@ -47,7 +47,7 @@ async def receive_all(connection: Any, rng: random.Random, received: list[Any]) 
         if way == "slow":
             await asyncio.sleep(rng.choice([0, 0.001]))
         if way == "cancelled":
-            task = asyncio.create_task(receive_one(connection))
+            task = asyncio.create_task(connection.recv())
             for _ in range(rng.randint(0, 2)):
                 await asyncio.sleep(0)
             task.cancel()
@@ -57,10 +57,6 @@ async def receive_all(connection: Any, rng: random.Random, received: list[Any]) 
                 await asyncio.sleep(0)
             continue
         received.append(await connection.recv())
-
-
-async def receive_one(connection: Any) -> Any:
-    return await connection.recv()
 
 
 async def send(address: Any, script: Script, rng: random.Random) -> bytes | None:
