@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import sys
 import unittest.mock
@@ -224,6 +225,29 @@ OLDER = [
     (serve, "handler", "loop", "running event loop"),
     (serve, "handler", "legacy_recv", "recv()"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("function", "older"),
+    [
+        (connect, "extra_headers"),
+        (functools.partial(unix_connect, "/nowhere"), "timeout"),
+        (serve, "klass"),
+        (functools.partial(unix_serve, print), "loop"),
+        (route, "extra_headers"),
+        (unix_route, "create_protocol"),
+    ],
+)
+def test_all_functions_refuse_arguments_of_the_older_api(function, older):
+    werkzeug_routing = pytest.importorskip("werkzeug.routing")
+    first = {
+        connect: "ws://127.0.0.1/",
+        serve: print,
+        route: werkzeug_routing.Map(),
+        unix_route: werkzeug_routing.Map(),
+    }.get(function)
+    with pytest.raises(TypeError, match=f"{older}=, an argument of the older API.*: "):
+        function(*([] if first is None else [first]), **{older: None})
 
 
 @pytest.mark.parametrize(("function", "first", "name", "advice"), OLDER)

@@ -130,6 +130,37 @@ async def test_503_when_the_server_is_closing():
     await server.wait_closed()
 
 
+async def test_open_timeout_of_a_client_bounds_a_trickled_response():
+    sent = 0
+    ended = asyncio.Event()
+
+    async def trickle(reader, writer):
+        nonlocal sent
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            # Each byte is in time; the whole is not.
+            for byte in b"HTTP/1.1 101 Switching Protocols\r\nX-Slow: " + b"x" * 5000:
+                if writer.is_closing() or reader.at_eof():
+                    break
+                writer.write(bytes([byte]))
+                sent += 1
+                await asyncio.sleep(0.002)
+        except (ConnectionError, RuntimeError):
+            # RuntimeError is what uvloop says of a connection that was reset.
+            pass
+        finally:
+            writer.close()
+            ended.set()
+
+    server = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    uri = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/"
+    with pytest.raises(TimeoutError, match="timed out during opening handshake"):
+        await connect(uri, open_timeout=0.05)
+    await ended.wait()
+    server.close()
+    assert 0 < sent < 5000
+
+
 async def test_origins():
     origins = ["https://one.example", re.compile(r"https://\w+\.two\.example"), None]
     async with serve(keep, "127.0.0.1", 0, origins=origins) as server:

@@ -249,6 +249,34 @@ async def test_limit_on_handshakes_per_address():
             await client.close()
 
 
+@pytest.mark.parametrize("limits", [Limits(connections=2), Limits(connections_per_address=2)])
+async def test_limits_before_tls(limits, certificates):
+    if not transports.polls(asyncio.get_running_loop(), True):
+        pytest.skip("others begin TLS without telling")
+    async with serve(keep, "127.0.0.1", 0, ssl=certificates[0], limits=limits) as server:
+        peers = [await open_raw(server) for _ in range(5)]
+        # Those that came first may stay; the others are closed at once.
+        for reader, _ in peers[2:]:
+            with contextlib.suppress(ConnectionError):
+                assert await reader.read() == b""
+        assert not any(reader.at_eof() for reader, _ in peers[:2])
+        for _, writer in peers:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+        keywords = {"ssl": certificates[1]}
+        uri = address(server, secure=True)
+        # One after the other, none of them is in the way of the next.
+        clients = [await connect(uri, **keywords) for _ in range(2)]
+        # When there can be an answer, there is one.
+        with pytest.raises(InvalidStatus, match=r"503|429"):
+            await connect(uri, **keywords)
+        await clients.pop().close()
+        clients.append(await connect(uri, **keywords))
+        for client in clients:
+            await client.close()
+
+
 def test_limits_are_refilled_with_time():
     limits = Limits(handshakes_per_second=2)
     peer = ("192.0.2.1", 1)

@@ -89,6 +89,14 @@ class Limits:
         self._counts[host] = count + 1
         return None
 
+    def before_tls(self) -> Limits:
+        """Give limits on the connections that are about to begin TLS, which don't count here yet.
+
+        They are as many as there may be afterwards. How many begin per second is counted when there
+        can be an answer.
+        """
+        return Limits(self.connections, self.connections_per_address)
+
     def release(self, address: Any) -> None:
         """Count a connection that was admitted as closed."""
         host = host_of(address)

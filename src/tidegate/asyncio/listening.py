@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.trsock
+import functools
 import os
 import socket
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ from .poller import Listener
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
+
+    from .limits import Limits
 
 
 class PollServer(asyncio.AbstractServer):
@@ -99,6 +102,8 @@ class Securing:
         loop: the event loop.
         begin: coroutine function that begins TLS on a socket, and calls its protocol.
         timeout: how long a client may take, in seconds.
+        limits: how many connections may be about to begin TLS; over it, they are closed, because
+            there can be no answer yet.
 
     """
 
@@ -107,17 +112,28 @@ class Securing:
         loop: asyncio.AbstractEventLoop,
         begin: Callable[[socket.socket], Coroutine[Any, Any, object]],
         timeout: float,
+        limits: Limits | None,
     ) -> None:
         self.loop = loop
         self.begin = begin
         self.timeout = timeout
+        self.limits = limits
         self.tasks: set[asyncio.Task[None]] = set()
 
-    def accepted(self, sock: socket.socket) -> None:
+    def accepted(self, sock: socket.socket, address: Any) -> None:
         """Take a connection."""
+        if self.limits is not None and self.limits.admit(address, self.loop.time()) is not None:
+            sock.close()
+            return
         task = self.loop.create_task(self.secure(sock))
         self.tasks.add(task)
-        task.add_done_callback(self.tasks.discard)
+        task.add_done_callback(functools.partial(self.done, address))
+
+    def done(self, address: Any, task: asyncio.Task[None]) -> None:
+        """Forget a connection, which has TLS now or is gone."""
+        self.tasks.discard(task)
+        if self.limits is not None:
+            self.limits.release(address)
 
     async def secure(self, sock: socket.socket) -> None:
         """Begin TLS with one client."""

@@ -529,7 +529,8 @@ class Listener:
         sock: bound socket.
         factory: makes the protocol of a connection.
         backlog: how many connections the operating system keeps, and how many are accepted at once.
-        accepted: what takes the sockets of connections instead; they don't use the poller then.
+        accepted: what takes the sockets of connections, and the addresses that they come from,
+            instead; they don't use the poller then.
 
     """
 
@@ -539,7 +540,7 @@ class Listener:
         sock: socket.socket,
         factory: Callable[[], Any],
         backlog: int,
-        accepted: Callable[[socket.socket], object] | None = None,
+        accepted: Callable[[socket.socket, Any], object] | None = None,
     ) -> None:
         self.loop = loop
         self.sock = sock
@@ -589,7 +590,7 @@ class Listener:
                 return
             sock.setblocking(False)
             if self.accepted is not None:
-                self.accepted(sock)
+                self.accepted(sock, address)
             else:
                 self.serve(sock, address)
             if self.watched == 0:

@@ -419,7 +419,8 @@ def serve(
     async def start() -> asyncio.Server:
         loop = asyncio.get_running_loop()
         if proxy_protocol is None:
-            return cast("asyncio.Server", await listen(loop, factory))
+            before_tls = None if limits is None else limits.before_tls()
+            return cast("asyncio.Server", await listen(loop, factory, limits=before_tls))
         from ..proxyprotocol.gate import HeaderGate
 
         server.gate = HeaderGate(

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
+    from .limits import Limits
+
     Factory = Callable[[], asyncio.BaseProtocol]
 
 # As in asyncio.
@@ -117,7 +119,12 @@ def aborting(factory: Factory) -> Iterator[Factory]:
 
 
 async def create_server(
-    loop: asyncio.AbstractEventLoop, factory: Factory, *, tls_later: bool = False, **kwargs: Any
+    loop: asyncio.AbstractEventLoop,
+    factory: Factory,
+    *,
+    tls_later: bool = False,
+    limits: Limits | None = None,
+    **kwargs: Any,
 ) -> asyncio.Server:
     """Listen; see `asyncio.loop.create_server`.
 
@@ -126,6 +133,8 @@ async def create_server(
         factory: makes the protocol of a connection.
         tls_later: whether the sockets are given to `connect_accepted_socket` later. Until then,
             they have the loop's own transports, which let go of them.
+        limits: limits on the connections that are about to begin TLS, which aren't in the program's
+            hands yet; only servers on the poller have them.
         **kwargs: arguments of `asyncio.loop.create_server`.
 
     """
@@ -133,28 +142,35 @@ async def create_server(
         return await loop.create_server(factory, **kwargs)
     if polls(loop, kwargs.get("ssl") is not None):
         return cast(
-            "asyncio.Server", await listen_tcp(loop, factory, **on_poller(loop, factory, kwargs))
+            "asyncio.Server",
+            await listen_tcp(loop, factory, **on_poller(loop, factory, kwargs, limits)),
         )
     server: asyncio.Server = await method(loop, "create_server")(factory, **kwargs)
     return server
 
 
 async def create_unix_server(
-    loop: asyncio.AbstractEventLoop, factory: Factory, *, tls_later: bool = False, **kwargs: Any
+    loop: asyncio.AbstractEventLoop,
+    factory: Factory,
+    *,
+    tls_later: bool = False,
+    limits: Limits | None = None,
+    **kwargs: Any,
 ) -> asyncio.Server:
     """Listen on a Unix socket; see `asyncio.loop.create_unix_server` and `create_server`."""
     if tls_later:
         return await loop.create_unix_server(factory, **kwargs)
     if polls(loop, kwargs.get("ssl") is not None):
         return cast(
-            "asyncio.Server", await listen_unix(loop, factory, **on_poller(loop, factory, kwargs))
+            "asyncio.Server",
+            await listen_unix(loop, factory, **on_poller(loop, factory, kwargs, limits)),
         )
     server: asyncio.Server = await method(loop, "create_unix_server")(factory, **kwargs)
     return server
 
 
 def on_poller(
-    loop: asyncio.AbstractEventLoop, factory: Factory, kwargs: dict[str, Any]
+    loop: asyncio.AbstractEventLoop, factory: Factory, kwargs: dict[str, Any], limits: Limits | None
 ) -> dict[str, Any]:
     """The arguments of a server, as `listen_tcp` and `listen_unix` take them."""
     tls = {name: value for name, value in kwargs.items() if name.startswith("ssl")}
@@ -174,7 +190,9 @@ def on_poller(
     async def begin(sock: socket.socket) -> object:
         return await connect_accepted_socket(loop, factory, sock, **tls)
 
-    securing = Securing(loop, begin, DEFAULT_TLS_TIMEOUT if timeout is None else timeout)
+    if timeout is None:
+        timeout = DEFAULT_TLS_TIMEOUT
+    securing = Securing(loop, begin, timeout, limits)
     return {**rest, "securing": securing}
 
 
