@@ -586,6 +586,20 @@ async def test_wait_closed_before_close():
         await waiting[1]
 
 
+@pytest.mark.parametrize("steps", range(8))
+async def test_tls_connections_that_are_accepted_while_the_server_closes(steps, certificates):
+    server = await serve(keep, "127.0.0.1", 0, ssl=certificates[0])
+    peers = [socket.create_connection(server.sockets[0].getsockname()) for _ in range(5)]
+    await turns(steps)
+    server.close()
+    await server.wait_closed()
+    for peer in peers:
+        # Nothing is left of them, accepted or not.
+        with contextlib.suppress(ConnectionError):
+            assert peer.recv(1) == b""
+        peer.close()
+
+
 async def test_connections_that_are_accepted_while_the_server_closes():
     server = await serve(keep, "127.0.0.1", 0)
     clients = [asyncio.create_task(status_of(server)) for _ in range(20)]

@@ -127,11 +127,14 @@ class Securing:
             return
         task = self.loop.create_task(self.secure(sock))
         self.tasks.add(task)
-        task.add_done_callback(functools.partial(self.done, address))
+        task.add_done_callback(functools.partial(self.done, sock, address))
 
-    def done(self, address: Any, task: asyncio.Task[None]) -> None:
+    def done(self, sock: socket.socket, address: Any, task: asyncio.Task[None]) -> None:
         """Forget a connection, which has TLS now or is gone."""
         self.tasks.discard(task)
+        if task.cancelled():
+            # It may not even have begun.
+            sock.close()
         if self.limits is not None:
             self.limits.release(address)
 
@@ -158,9 +161,6 @@ class Securing:
                     "exception": exc,
                 }
             )
-        except asyncio.CancelledError:
-            sock.close()
-            raise
 
     def close(self) -> None:
         """Give up those that are not through."""
