@@ -6,7 +6,17 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from .goals import GOALS, Goal, read_causes
-from .programs import CLIENTS, LISTENER, SERVERS, TIDEGATE
+from .programs import (
+    AIOHTTP,
+    C_LIMIT,
+    CLIENTS,
+    LISTENER,
+    PICOWS_CORE,
+    PICOWS_WEBSOCKETS,
+    SERVERS,
+    TIDEGATE,
+    WEBSOCKETS,
+)
 from .results import (
     Results,
     compression_ratio,
@@ -33,6 +43,26 @@ program under test, user and system together. "uvloop" stands behind the program
 the others ran on the event loop of the standard library. × compares the first column with that of
 tidegate's coroutine API on that loop.
 """
+
+
+# What stands in the short table, which README has as well.
+SHORT_PROGRAMS = [
+    WEBSOCKETS,
+    AIOHTTP,
+    PICOWS_WEBSOCKETS,
+    PICOWS_CORE,
+    TIDEGATE,
+    LISTENER,
+    C_LIMIT,
+]
+SHORT_SCENARIOS = {
+    "echo-small": "1 connection, 64 × 32 B",
+    "echo-medium": "50 connections, 8 × 256 B",
+    "echo-many": "50 connections, 1 × 32 B",
+    "echo-large": "4 connections, 4 × 64 KiB",
+    "echo-json": "2 KB of JSON, compressed",
+    "connections-compressed": "opening handshake",
+}
 
 
 def microseconds(seconds: float) -> str:
@@ -124,6 +154,18 @@ def scenario_table(results: Results, scenario: Scenario) -> str:
     return table(["", titles[0], "×", *titles[1:]], rows)
 
 
+def short_section(results: Results) -> str:
+    """Give the table for those who want to know it in a few lines."""
+    if not all(name in results.rounds for name in SHORT_SCENARIOS):
+        return ""
+    rows = []
+    for program in SHORT_PROGRAMS:
+        values = [results.value(name, program, cpu_per_operation) for name in SHORT_SCENARIOS]
+        label = f"**{program}**" if program in (TIDEGATE, LISTENER) else program
+        rows.append([label, *("" if v is None else microseconds(v) for v in values)])
+    return "## In short\n\n" + table(["CPU µs on a server", *SHORT_SCENARIOS.values()], rows)
+
+
 def curve_table(results: Results, points: list[Scenario], unit: str) -> str:
     names = program_order(results, points[0])
     rows = []
@@ -169,6 +211,7 @@ def write_report(results: Results, path: Path) -> None:
     if results.quick:
         parts.append("This was the quick mode: few and short rounds, a rough picture.\n")
     parts.append(table(["", ""], [[name, value] for name, value in results.environment.items()]))
+    parts.append(short_section(results))
     parts.append(goals_section(results))
     curves = [
         ("connections", "Growth with connections, 4 × 32 B in flight each", GROWTH_CONNECTIONS),

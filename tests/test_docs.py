@@ -47,6 +47,16 @@ def is_in_an_example(block):
     return False
 
 
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "docs" / "performance.md"], ids=page_id
+)
+def test_figures_are_those_of_the_benchmark(page):
+    [results] = MEASURED
+    section = results.read_text("utf-8").partition("## In short\n")[2].partition("\n## ")[0]
+    assert section.count("\n|") > 5
+    assert section.strip() in page.read_text("utf-8")
+
+
 @pytest.mark.parametrize("name", FROM_EXAMPLES)
 def test_programs_are_examples(name):
     [page] = [page for page in PAGES if page.name == name]
