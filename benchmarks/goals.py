@@ -106,7 +106,7 @@ GOALS = [
 
 
 def read_causes() -> dict[str, str]:
-    """Give why a goal isn't reached, as profiles showed it, by the key of the goal."""
+    """Give why a goal isn't reached, as far as it is known, by the key of the goal."""
     with (HERE / "causes.toml").open("rb") as file:
         causes: dict[str, str] = tomllib.load(file)
     return causes

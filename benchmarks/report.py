@@ -198,7 +198,7 @@ def goals_section(results: Results) -> str:
         goal for goal in GOALS if (reached := goal.reached(results)) and reached < goal.factor
     ]
     if missed:
-        text += "\nWhat keeps tidegate from the others, as profiles show it:\n\n"
+        text += "\nWhat keeps tidegate from the others, as far as it is known:\n\n"
         for goal in missed:
             cause = causes.get(goal.key, "not looked into yet")
             text += f"- {goal.what}, against {goal.peer}: {cause}\n"
