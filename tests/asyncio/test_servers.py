@@ -13,9 +13,9 @@ import pytest
 
 from tidegate.asyncio import transports
 from tidegate.asyncio.client import ClientConnection, connect, unix_connect
-from tidegate.asyncio.limits import MOST_ADDRESSES, Limits
 from tidegate.asyncio.listener import Listener
 from tidegate.asyncio.server import Server, ServerConnection, serve, unix_serve
+from tidegate.core.limits import MOST_ADDRESSES, Limits
 from tidegate.exceptions import (
     ConnectionClosed,
     ConnectionClosedError,

@@ -33,9 +33,9 @@ if not cython.compiled:
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Coroutine
 
+    from ..core.listener import Listener
     from ..wire.reader import FrameReader
     from ..wire.writer import FrameWriter
-    from .listener import Listener
 
 # State.OPEN, as the writer has it
 OPEN = 1

@@ -11,6 +11,10 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..client import ClientProtocol, backoff, process_exception
+from ..core.arguments import PROXY_ARGUMENTS, check_limits, refuse_older_arguments
+from ..core.checks import check_connection_class, check_function
+from ..core.dialling import ConnectionEvent, Reconnection
+from ..core.listener import Listener, attach
 from ..datastructures import Headers, HeadersLike
 from ..exceptions import InvalidMessage, InvalidStatus, InvalidURI, ProxyError, SecurityError
 from ..extensions.permessage_deflate import enable_client_permessage_deflate
@@ -19,11 +23,7 @@ from ..http11 import USER_AGENT, Response
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..proxy.environment import may_have_proxy
 from ..uri import WebSocketURI, parse_uri
-from .arguments import PROXY_ARGUMENTS, check_limits, refuse_older_arguments
-from .checks import check_connection_class, check_function
 from .connection import Connection
-from .listener import Listener, attach
-from .reconnection import ConnectionEvent, Reconnection
 from .transports import create_connection as create_tcp_connection
 from .transports import create_unix_connection
 

@@ -11,13 +11,13 @@ import weakref
 from collections.abc import AsyncIterable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
+from ..core.arguments import limits
+from ..core.broadcast import broadcast
 from ..exceptions import ConcurrencyError, ConnectionClosed, ConnectionClosedOK, InvalidState
 from ..extensions.permessage_deflate import PerMessageDeflate
 from ..frames import CloseCode, Opcode
 from ..protocol import CLOSED, CONNECTING, OPEN, Protocol, State
 from ..typing import BytesLike
-from .arguments import limits
-from .broadcast import broadcast
 from .channel import Channel
 from .pings import Pings
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from types import TracebackType
 
+    from ..core.listener import Listener
     from ..http11 import Request, Response
     from ..proxyprotocol.header import Header
     from ..proxyprotocol.policy import Endpoints
     from ..typing import Data, LoggerLike, Subprotocol
-    from .listener import Listener
 
 __all__ = ["Connection", "broadcast"]
 

@@ -17,7 +17,7 @@ from .poller import Listener
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
 
-    from .limits import Limits
+    from ..core.limits import Limits
 
 
 class PollServer(asyncio.AbstractServer):

@@ -9,6 +9,12 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from ..core.arguments import check_limits, refuse_older_arguments
+from ..core.broadcast import broadcast
+from ..core.checks import check_connection_class, check_function, check_handler
+from ..core.credentials import basic_auth
+from ..core.limits import Limits
+from ..core.listener import Listener, attach, is_listener_factory
 from ..datastructures import Headers
 from ..exceptions import ProtocolError
 from ..extensions.permessage_deflate import enable_server_permessage_deflate
@@ -18,12 +24,6 @@ from ..http11 import SERVER
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..server import ServerProtocol
 from ..utils import get_socket_name
-from .arguments import check_limits, refuse_older_arguments
-from .basic_auth import basic_auth
-from .broadcast import broadcast
-from .checks import check_connection_class, check_function, check_handler
-from .limits import Limits
-from .listener import Listener, attach, is_listener_factory
 from .server_connection import CLOSING_DOWN, OpeningOptions, ServerConnection
 from .transports import connect_accepted_socket, create_server, create_unix_server
 

@@ -17,9 +17,9 @@ from .connection import Connection
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Coroutine, Mapping
 
+    from ..core.limits import Limits
     from ..proxyprotocol.forwarded import ForwardedPolicy, ForwardedRequest
     from ..typing import StatusLike
-    from .limits import Limits
     from .server import Server
 
     ProcessRequest = Callable[

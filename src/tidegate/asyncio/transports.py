@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
-    from .limits import Limits
+    from ..core.limits import Limits
 
     Factory = Callable[[], asyncio.BaseProtocol]
 

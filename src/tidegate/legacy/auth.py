@@ -7,8 +7,8 @@ import http
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from ..asyncio.basic_auth import credentials_checker
-from ..asyncio.checks import check_function
+from ..core.checks import check_function
+from ..core.credentials import credentials_checker
 from ..exceptions import InvalidHeader
 from ..headers import build_www_authenticate_basic, parse_authorization_basic
 from .server import WebSocketServerProtocol

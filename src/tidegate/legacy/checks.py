@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
-from ..asyncio.checks import accepts, check_methods, describe, positional_names, signature_of
 from ..asyncio.connection import Connection
+from ..core.checks import accepts, check_methods, describe, positional_names, signature_of
 from .deprecations import warn_once
 
 if TYPE_CHECKING:

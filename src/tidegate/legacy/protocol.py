@@ -7,7 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from .. import identity
-from ..asyncio.broadcast import broadcast as broadcast_to_connections
+from ..core.broadcast import broadcast as broadcast_to_connections
 from ..datastructures import Headers
 from ..exceptions import ConnectionClosed, ConnectionClosedOK
 from ..frames import CloseCode

@@ -8,9 +8,9 @@ import http
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from ..asyncio.checks import check_function
 from ..asyncio.server import Server
 from ..asyncio.transports import create_server, create_unix_server
+from ..core.checks import check_function
 from ..datastructures import Headers, HeadersLike
 from ..exceptions import InvalidMethod, InvalidProtocol
 from ..extensions.permessage_deflate import enable_server_permessage_deflate

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from ..exceptions import ConcurrencyError
 from ..protocol import OPEN
@@ -10,16 +10,28 @@ from ..protocol import OPEN
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from ..typing import DataLike
-    from .connection import Connection
+    from .. import protocol
+    from ..typing import DataLike, LoggerLike
 
 __all__ = ["broadcast"]
 
 BINARY, TEXT = 2, 1
 
 
+class Receiver(Protocol):
+    """What a message can be sent to: a connection of any face."""
+
+    @property
+    def protocol(self) -> protocol.Protocol: ...
+
+    @property
+    def logger(self) -> LoggerLike: ...
+
+    def flush(self) -> None: ...
+
+
 def broadcast(
-    connections: Iterable[Connection],
+    connections: Iterable[Receiver],
     message: DataLike,
     *,
     text: bool | None = None,
@@ -30,7 +42,7 @@ def broadcast(
     The frame is made once, and compressed once for all connections that negotiated the same
     parameters. A connection that isn't open, or that is in the middle of a fragmented message, is
     left out. A slow receiver doesn't hold up the others: what it doesn't read stays in its write
-    buffer, until keepalive finds it dead; see `Connection.buffered_amount`.
+    buffer, until keepalive finds it dead; see the connection's ``buffered_amount``.
 
     Args:
         connections: where to send.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hmac
 import http
 import inspect
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from ..exceptions import InvalidHeader
 from ..headers import build_www_authenticate_basic, parse_authorization_basic
@@ -14,9 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
     from ..http11 import Request, Response
-    from .server_connection import ServerConnection
+    from ..typing import StatusLike
 
 __all__ = ["basic_auth"]
+
+
+class Visitor(Protocol):
+    """Who asks to come in: a server's connection of any face."""
+
+    username: str
+
+    def respond(self, status: StatusLike, text: str) -> Response: ...
 
 
 def is_credentials(credentials: Any) -> bool:
@@ -32,7 +40,7 @@ def basic_auth(
     realm: str = "",
     credentials: tuple[str, str] | Iterable[tuple[str, str]] | None = None,
     check_credentials: Callable[[str, str], Awaitable[bool] | bool] | None = None,
-) -> Callable[[ServerConnection, Request], Awaitable[Response | None]]:
+) -> Callable[[Visitor, Request], Awaitable[Response | None]]:
     """Make a ``process_request`` that asks for user name and password (RFC 7617).
 
     ::
@@ -60,7 +68,7 @@ def basic_auth(
     check = check_credentials
     assert check is not None
 
-    async def process_request(connection: ServerConnection, request: Request) -> Response | None:
+    async def process_request(connection: Visitor, request: Request) -> Response | None:
         try:
             username, password = parse_authorization_basic(request.headers["Authorization"])
         except LookupError:
@@ -75,7 +83,7 @@ def basic_auth(
         connection.username = username
         return None
 
-    def unauthorized(connection: ServerConnection, text: str) -> Response:
+    def unauthorized(connection: Visitor, text: str) -> Response:
         response = connection.respond(http.HTTPStatus.UNAUTHORIZED, text)
         response.headers["WWW-Authenticate"] = build_www_authenticate_basic(realm)
         return response
