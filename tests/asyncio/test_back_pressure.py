@@ -53,7 +53,7 @@ async def test_sender_waits_for_the_receiver(kind, side, compression, certificat
 
         sending = asyncio.create_task(send())
         # Nobody receives: after the queue there, buffers of the network and the one here it ends.
-        await until(lambda: other.read_paused)
+        await until(lambda: not other.wants_input)
         stopped = await settled(lambda: sent)
         assert stopped < COUNT // 2
         assert one.buffered_amount < 2**15 + 3 * SIZE
@@ -96,7 +96,7 @@ async def test_one_direction_that_is_stuck_does_not_stop_the_other(side):
                 await one.send(message_of(number))
 
         sending = asyncio.create_task(send())
-        await until(lambda: other.read_paused and one.write_paused)
+        await until(lambda: not other.wants_input and one.full)
         # The other direction isn't concerned.
         for number in range(50):
             await other.send(message_of(number))

@@ -38,7 +38,7 @@ async def serving(**kwargs):
 async def test_stalled_receivers(transports, monkeypatch):
     """A24: they hold nobody up, and what waits for all of them is in memory once."""
     monkeypatch.setenv("TIDEGATE_TRANSPORTS", transports)
-    monkeypatch.setattr("tidegate.asyncio.pings.DEAD_PEER_TIMEOUT", 0.02)
+    monkeypatch.setattr("tidegate.core.link.DEAD_PEER_TIMEOUT", 0.02)
     size, count = 1_000_000, 10
     async with (
         serving(compression=None, ping_interval=None) as (server, accepted),
@@ -128,6 +128,7 @@ async def test_what_is_made_is_made_once_per_set_of_parameters():
         for connection in accepted:
             transports.append(connection.transport)
             connection.transport = Recorder(connection.transport)
+            connection.sink = None
         broadcast(accepted, message)
         frames = {}
         for connection, transport in zip(accepted, transports, strict=True):

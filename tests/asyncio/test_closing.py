@@ -124,7 +124,7 @@ async def test_close_is_bounded_when_our_queue_is_full():
         peer = await peers.get()
         for _ in range(2000):
             peer.send(TEXT, b"x" * 1000)
-        await until(lambda: client.read_paused)
+        await until(lambda: not client.wants_input)
         closing = asyncio.create_task(client.close())
         # The Close frame stands behind messages that nobody takes.
         assert await peer.close_code() == 1000

@@ -9,9 +9,9 @@ import hmac
 
 import pytest
 
-from tidegate.asyncio import basic_auth as auth_module
 from tidegate.asyncio.client import connect
 from tidegate.asyncio.server import basic_auth, serve
+from tidegate.core import credentials as auth_module
 from tidegate.exceptions import InvalidStatus
 from tidegate.testing import HTTPProxyServer, SOCKSProxyServer
 

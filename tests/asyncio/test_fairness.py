@@ -74,7 +74,7 @@ async def test_the_loop_gets_its_turn_in_a_flood(name):
         peer.writer.write(data * count)
         with Turns() as turns:
             seen, last = before, turns.count
-            while not (reader.frames_read - before >= frames or connection.read_paused):
+            while not (reader.frames_read - before >= frames or not connection.wants_input):
                 await asyncio.sleep(0)
                 if turns.count > last:
                     most = max(most, reader.frames_read - seen)

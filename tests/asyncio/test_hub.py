@@ -10,93 +10,102 @@ MANY_TIMERS = 1000
 
 
 class Owner:
-    """What timers call; it sets another one when it's told to."""
+    """What timers call: it takes it down, and may do something then."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, name: str, calls: list[str], then=None) -> None:
         self.hub = hub
-        self.loop = asyncio.get_running_loop()
-        self.calls: list[str] = []
-        self.last = self.loop.create_future()
+        self.name = name
+        self.calls = calls
+        self.then = then
+        self.timer_at = 0.0
 
-    def first(self) -> None:
-        self.calls.append("first")
-
-    def first_and_hour_later(self) -> None:
-        self.calls.append("first")
-        self.hub.call_at(self.loop.time() + 3600, self, "never")
-
-    def second(self) -> None:
-        self.calls.append("second")
-        self.last.set_result(None)
-
-    def never(self) -> None:
-        self.calls.append("never")
+    def timer_fired(self, when: float) -> None:
+        assert when == self.timer_at
+        self.calls.append(self.name)
+        if self.then is not None:
+            self.then()
 
 
 async def test_what_is_due_already_and_then_something_else() -> None:
     """uvloop's handle of what is due already has no time to compare with."""
     loop = asyncio.get_running_loop()
-    hub = Hub(loop)
-    owner = Owner(hub)
-    hub.call_at(loop.time() - 1, owner, "first")
-    hub.call_at(loop.time(), owner, "second")
-    await owner.last
-    assert owner.calls == ["first", "second"]
+    hub, calls, done = Hub(loop), [], loop.create_future()
+    first = Owner(hub, "first", calls)
+    second = Owner(hub, "second", calls, lambda: done.set_result(None))
+    hub.schedule(first, loop.time() - 1)
+    hub.schedule(second, loop.time())
+    await done
+    assert calls == ["first", "second"]
 
 
 async def test_timer_set_by_a_timer_does_not_delay_the_others() -> None:
-    hub = Hub(asyncio.get_running_loop())
-    owner = Owner(hub)
-    now = owner.loop.time()
-    hub.call_at(now + 0.01, owner, "first_and_hour_later")
-    hub.call_at(now + 0.05, owner, "second")
-    await asyncio.wait_for(owner.last, 10)
-    assert owner.calls == ["first", "second"]
+    loop = asyncio.get_running_loop()
+    hub, calls, done = Hub(loop), [], loop.create_future()
+    first = Owner(hub, "first", calls, lambda: hub.schedule(first, loop.time() + 3600))
+    second = Owner(hub, "second", calls, lambda: done.set_result(None))
+    hub.schedule(first, loop.time() + 0.01)
+    hub.schedule(second, loop.time() + 0.05)
+    await asyncio.wait_for(done, 10)
+    assert calls == ["first", "second"]
+
+
+async def test_timer_that_is_due_again_at_once_leaves_the_loop_its_turn() -> None:
+    loop = asyncio.get_running_loop()
+    hub, calls, done = Hub(loop), [], loop.create_future()
+    busy = Owner(hub, "busy", calls, lambda: hub.schedule(busy, loop.time() - 1))
+    hub.schedule(busy, loop.time() - 1)
+    loop.call_later(0.01, done.set_result, None)
+    await asyncio.wait_for(done, 10)
+    busy.then = None
+    assert calls
 
 
 async def test_owner_that_is_gone() -> None:
-    hub = Hub(asyncio.get_running_loop())
-    owner, other = Owner(hub), Owner(hub)
-    now = owner.loop.time()
-    hub.call_at(now + 0.01, other, "first")
-    hub.call_at(now + 0.02, owner, "second")
+    loop = asyncio.get_running_loop()
+    hub, calls, done = Hub(loop), [], loop.create_future()
+    other = Owner(hub, "first", calls)
+    owner = Owner(hub, "second", calls, lambda: done.set_result(None))
+    hub.schedule(other, loop.time() + 0.01)
+    hub.schedule(owner, loop.time() + 0.02)
     del other
-    await asyncio.wait_for(owner.last, 10)
-    assert owner.calls == ["second"]
+    await asyncio.wait_for(done, 10)
+    assert calls == ["second"]
 
 
 async def test_timers_of_owners_that_are_gone_are_forgotten() -> None:
     """They don't add up, however far away they are; those of the others stay."""
-    hub = Hub(asyncio.get_running_loop())
-    owner = Owner(hub)
-    now = owner.loop.time()
-    hub.call_at(now + 0.01, owner, "first")
+    loop = asyncio.get_running_loop()
+    hub, calls, done = Hub(loop), [], loop.create_future()
+    now = loop.time()
+    first = Owner(hub, "first", calls)
+    hub.schedule(first, now + 0.01)
     for number in range(10 * MANY_TIMERS):
-        hub.call_at(now + 3600 - number, Owner(hub), "never")
+        hub.schedule(Owner(hub, "never", calls), now + 3600 - number)
     assert len(hub.timers) <= MANY_TIMERS
-    kept = [Owner(hub) for _ in range(3 * MANY_TIMERS)]
+    kept = [Owner(hub, "never", calls) for _ in range(3 * MANY_TIMERS)]
     for other in kept:
-        hub.call_at(now + 3600, other, "never")
+        hub.schedule(other, now + 3600)
     assert len(hub.timers) >= len(kept)
-    hub.call_at(now + 0.02, owner, "second")
-    await asyncio.wait_for(owner.last, 10)
-    assert owner.calls == ["first", "second"]
+    second = Owner(hub, "second", calls, lambda: done.set_result(None))
+    hub.schedule(second, now + 0.02)
+    await asyncio.wait_for(done, 10)
+    assert calls == ["first", "second"]
     hub.timers.clear()
 
 
 async def test_a_timer_that_sets_very_many() -> None:
-    hub = Hub(asyncio.get_running_loop())
+    loop = asyncio.get_running_loop()
+    hub, calls, done = Hub(loop), [], loop.create_future()
 
-    class Busy(Owner):
-        def first(self) -> None:
-            super().first()
-            for _ in range(2 * MANY_TIMERS):
-                hub.call_at(self.loop.time() + 3600, Owner(hub), "never")
+    def set_many() -> None:
+        for _ in range(2 * MANY_TIMERS):
+            hub.schedule(Owner(hub, "never", calls), loop.time() + 3600)
 
-    owner = Busy(hub)
-    now = owner.loop.time()
-    hub.call_at(now + 0.01, owner, "first")
-    hub.call_at(now + 0.01, owner, "second")
-    await asyncio.wait_for(owner.last, 10)
-    assert owner.calls == ["first", "second"]
+    now = loop.time()
+    first = Owner(hub, "first", calls, set_many)
+    second = Owner(hub, "second", calls, lambda: done.set_result(None))
+    hub.schedule(first, now + 0.01)
+    hub.schedule(second, now + 0.01)
+    await asyncio.wait_for(done, 10)
+    assert calls == ["first", "second"]
     hub.timers.clear()

@@ -23,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("impatient")
 @pytest.fixture
 def impatient(monkeypatch):
     """Give dead peers less time to take note of it."""
-    monkeypatch.setattr("tidegate.asyncio.pings.DEAD_PEER_TIMEOUT", 0.02)
+    monkeypatch.setattr("tidegate.core.link.DEAD_PEER_TIMEOUT", 0.02)
 
 
 QUICK = {"ping_interval": 0.02, "ping_timeout": 0.02}
@@ -94,7 +94,7 @@ async def test_slow_consumer_is_not_taken_for_a_dead_peer():
     async with pair(client={**QUICK, "max_queue": 1}) as (server, client):
         # Pongs stand behind messages that this side doesn't take.
         sending = asyncio.create_task(send_many(server, 300))
-        await until(lambda: client.read_paused)
+        await until(lambda: not client.wants_input)
         await asyncio.sleep(0.2)
         assert client.state.name == "OPEN"
         for number in range(300):

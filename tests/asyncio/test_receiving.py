@@ -220,7 +220,7 @@ async def test_reading_stops_when_the_queue_is_full(max_queue):
         if max_queue is not None:
             high = max_queue[0] if isinstance(max_queue, tuple) else max_queue
             # What the receiver doesn't take stays in the network, and with the sender.
-            await until(lambda: connection.read_paused)
+            await until(lambda: not connection.wants_input)
             reader = connection.protocol.frame_reader
             assert reader.held <= high + 1
         for number in range(count):
@@ -237,7 +237,7 @@ async def test_memory_of_a_queue_is_bounded_by_its_length_and_the_size_of_messag
             for _ in range(8):
                 peer.send(CONT, b"y" * 100, fin=False)
             peer.send(CONT, b"z" * 100)
-        await until(lambda: connection.read_paused)
+        await until(lambda: not connection.wants_input)
         reader = connection.protocol.frame_reader
         # One message more than may wait, each of ten fragments.
         assert reader.held <= 20

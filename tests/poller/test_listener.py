@@ -8,11 +8,13 @@ import gc
 import os
 import socket
 import warnings
+import weakref
 
 import pytest
 
 from tidegate.asyncio import poller, transports
 from tidegate.asyncio.client import connect
+from tidegate.asyncio.hub import get_hub
 from tidegate.asyncio.listening import PollServer, listen_tcp
 from tidegate.asyncio.server import serve
 
@@ -206,19 +208,19 @@ async def test_server_closed_while_it_accepts():
 
 async def test_the_poller_exists_as_long_as_it_is_used():
     loop = asyncio.get_running_loop()
-    assert poller.pollers.get(id(loop)) is None
+    assert get_hub(loop).poller is None
     async with listening("poller", Echo) as (address, made):
-        first = poller.pollers[id(loop)]
+        first = get_hub(loop).poller
         async with dial(address) as client:
             await client.send(b"x")
             assert await client.receive(1) == b"x"
     # The connection is open still.
-    assert poller.pollers[id(loop)] is first
+    assert get_hub(loop).poller is first
     await made[0].until_called("connection_lost")
     await turns(1)
-    assert poller.pollers.get(id(loop)) is None
+    assert get_hub(loop).poller is None
     async with listening("poller", Echo):
-        assert poller.pollers[id(loop)] is not first
+        assert get_hub(loop).poller is not first
 
 
 @pytest.mark.parametrize("with_connection", [False, True])
@@ -228,6 +230,7 @@ def test_a_loop_that_is_closed_takes_everything_with_it(with_connection):
     async def main():
         loop = asyncio.get_running_loop()
         server = await listen_tcp(loop, Echo, host="127.0.0.1", port=0)
+        loops.append(weakref.ref(get_hub(loop).poller))
         address = server.sockets[0].getsockname()
         client = None
         if with_connection:
@@ -235,14 +238,13 @@ def test_a_loop_that_is_closed_takes_everything_with_it(with_connection):
             await turns()
         return address, client
 
-    gc.collect()
-    before = len(poller.pollers)
+    loops = []
     with warnings.catch_warnings():
         # As asyncio does about what was not closed.
         warnings.simplefilter("ignore", ResourceWarning)
         address, client = asyncio.run(main())
         gc.collect()
-    assert len(poller.pollers) == before
+    assert [reference() for reference in loops] == [None]
     with socket.socket() as sock, pytest.raises(ConnectionRefusedError):
         sock.connect(address)
     if client is not None:

@@ -70,6 +70,7 @@ class ClientConnection(Connection):
         close_timeout: float | None = 10,
         max_queue: int | tuple[int | None, int | None] | None = 16,
         write_limit: int | tuple[int, int | None] = 2**15,
+        coalesce: bool = True,
     ) -> None:
         super().__init__(
             protocol,
@@ -78,6 +79,7 @@ class ClientConnection(Connection):
             close_timeout=close_timeout,
             max_queue=max_queue,
             write_limit=write_limit,
+            coalesce=coalesce,
         )
 
     async def handshake(
@@ -117,8 +119,8 @@ class ClientConnection(Connection):
         if self.response is not None:
             self.response._exception = None
         try:
-            if self.connection_exc is not None and isinstance(exc, InvalidMessage):
-                raise exc from self.connection_exc
+            if self.cause is not None and isinstance(exc, InvalidMessage):
+                raise exc from self.cause
             raise exc
         finally:
             del exc
@@ -135,9 +137,10 @@ class ClientConnection(Connection):
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
         if self.protocol.state is OPEN and self.opening:
+            self.opened()
             if self.listener_factory is not None:
                 attach(self, self.listener_factory)
-            self.opened()
+            self.received()
 
     def process_event(self, event: Any) -> None:
         if self.response is None:
@@ -212,6 +215,8 @@ class connect:
             ``(high, low)``; None for no limit.
         write_limit: size of the write buffer in bytes from which on ``send`` waits, ``high`` or
             ``(high, low)``.
+        coalesce: whether the answers to messages that came together go out together, when the last
+            of them was taken; False has each `send` write at once.
         logger: where to log; the default is ``tidegate.client``.
         create_connection: subclass of `ClientConnection` to use.
         listener: makes a `Listener`, whose methods are called instead of receiving messages.
@@ -265,6 +270,7 @@ class connect:
         max_size: int | tuple[int | None, int | None] | None = 2**20,
         max_queue: int | tuple[int | None, int | None] | None = 16,
         write_limit: int | tuple[int, int | None] = 2**15,
+        coalesce: bool = True,
         # Logging
         logger: LoggerLike | None = None,
         # Escape hatches
@@ -324,10 +330,14 @@ class connect:
             "max_queue": max_queue,
             "write_limit": write_limit,
         }
+        if not coalesce:
+            # Subclasses needn't know this argument unless it is used.
+            self.connection_options["coalesce"] = False
         self.proxy_options = {name: kwargs.pop(name) for name in PROXY_ARGUMENTS if name in kwargs}
         self.listener = listener
         self.create_connection_kwargs = kwargs
         self.connection: ClientConnection | None = None
+        self.entering = False
 
     # Connecting once
 
@@ -512,7 +522,13 @@ class connect:
     # async with connect(...) as ...: ...
 
     async def __aenter__(self) -> ClientConnection:
-        self.connection = await self.connect()
+        if self.entering or self.connection is not None:
+            raise RuntimeError("connect() isn't reentrant")
+        self.entering = True
+        try:
+            self.connection = await self.connect()
+        finally:
+            self.entering = False
         return await self.connection.__aenter__()
 
     async def __aexit__(

@@ -5,16 +5,14 @@ cdef Py_ssize_t MANY_TIMERS
 
 cdef class Hub:
     cdef public object loop
+    cdef public object clock
     cdef bytearray buffer
     cdef public object view
     cdef bint shared
     cdef bint in_use
-    cdef list to_flush
-    cdef bint flush_scheduled
+    cdef public object poller
     cdef public list timers
     cdef object timer
     cdef double timer_due
     cdef Py_ssize_t serial
     cdef Py_ssize_t sweep_at
-
-    cdef object flush_later(self, channel)

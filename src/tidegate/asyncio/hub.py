@@ -1,7 +1,6 @@
 """What the connections of one event loop share, so that an idle one costs nothing.
 
-That is the buffer that bytes are received into, the flush at the end of a turn of the loop, and
-the timer for keepalive and other deadlines.
+That is the buffer that bytes are received into, and the timer for the deadlines of all.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import heapq
 import sys
+import threading
 import weakref
 from typing import Any
 
@@ -25,13 +25,15 @@ class Hub:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
+        # The same object for all of them.
+        self.clock = loop.time
         self.buffer = bytearray(HEADROOM + BUFFER_SIZE)
         self.view = memoryview(self.buffer)[HEADROOM:]
         self.in_use = False
         # A proactor holds on to a buffer until data arrives, so there each needs its own.
         self.shared = sys.platform != "win32" or isinstance(loop, asyncio.SelectorEventLoop)
-        self.to_flush: list[Any] = []
-        self.flush_scheduled = False
+        # Made by the first who uses it, see `poller`.
+        self.poller: Any = None
         self.timers: list[Any] = []
         # uvloop gives a handle without a time for what is due already.
         self.timer: asyncio.Handle | None = None
@@ -39,30 +41,17 @@ class Hub:
         self.serial = 0
         self.sweep_at = MANY_TIMERS
 
-    def flush_later(self, channel: Any) -> None:
-        """Flush what a connection writes from now on at the end of this turn of the loop."""
-        self.to_flush.append(channel)
-        if not self.flush_scheduled:
-            self.flush_scheduled = True
-            self.loop.call_soon(self.end_turn)
+    def schedule(self, channel: Any, when: float) -> None:
+        """Call a connection's ``timer_fired`` at a time of the loop's clock, or somewhat later.
 
-    def end_turn(self) -> None:
-        """Flush the connections that wrote in this turn of the loop."""
-        self.flush_scheduled = False
-        channels, self.to_flush = self.to_flush, []
-        for channel in channels:
-            channel.end_turn()
-
-    def call_at(self, when: float, owner: Any, method: str) -> None:
-        """Call a method of an object at a time of the loop's clock, or somewhat later.
-
-        It can't be cancelled: the method has to look whether there is still something to do. The
-        object isn't kept alive.
+        Of several times, the earliest counts; later ones it sets when it is called. The connection
+        isn't kept alive.
         """
         if len(self.timers) >= self.sweep_at:
             self.sweep()
         self.serial += 1
-        heapq.heappush(self.timers, (when, self.serial, weakref.ref(owner), method))
+        channel.timer_at = when
+        heapq.heappush(self.timers, (when, self.serial, weakref.ref(channel)))
         if self.timer is None or when < self.timer_due:
             self.set_timer(when)
 
@@ -84,15 +73,17 @@ class Hub:
         """Call what is due."""
         self.timer = None
         now = self.loop.time()
-        while self.timers and self.timers[0][0] <= now:
-            _, _, reference, method = heapq.heappop(self.timers)
-            owner = reference()
-            if owner is not None:
+        last = self.serial
+        # What is set meanwhile waits for the next time, even if it is due already.
+        while self.timers and self.timers[0][0] <= now and self.timers[0][1] <= last:
+            when, _, reference = heapq.heappop(self.timers)
+            channel = reference()
+            if channel is not None:
                 try:
-                    getattr(owner, method)()
+                    channel.timer_fired(when)
                 except Exception as exc:
                     self.loop.call_exception_handler(
-                        {"message": f"Exception in timer {method} of {owner!r}", "exception": exc}
+                        {"message": f"Exception in the timer of {channel!r}", "exception": exc}
                     )
         while self.timers and self.timers[0][2]() is None:
             heapq.heappop(self.timers)
@@ -101,15 +92,27 @@ class Hub:
             self.set_timer(self.timers[0][0])
 
 
-_hubs: dict[int, Hub] = {}
+# What belongs to a loop is kept there.
+ATTRIBUTE = f"_{__name__.replace('.', '_')}"
+
+# For loops that take no attributes of others.
+_hubs: weakref.WeakKeyDictionary[Any, Hub] = weakref.WeakKeyDictionary()
+_lock = threading.Lock()
 
 
-def get_hub(loop: asyncio.AbstractEventLoop) -> Hub:
+def get_hub(loop: Any) -> Hub:
     """Give the hub of an event loop, which is made at the first call."""
-    hub = _hubs.get(id(loop))
-    if hub is None or hub.loop is not loop:
-        for key, other in list(_hubs.items()):
-            if other.loop.is_closed():
-                del _hubs[key]
-        hub = _hubs[id(loop)] = Hub(loop)
+    hub: Hub | None = getattr(loop, ATTRIBUTE, None)
+    if hub is not None:
+        return hub
+    hub = Hub(loop)
+    try:
+        setattr(loop, ATTRIBUTE, hub)
+    except AttributeError:
+        # Other loops may run in other threads.
+        with _lock:
+            known = _hubs.get(loop)
+            if known is not None:
+                return known
+            _hubs[loop] = hub
     return hub

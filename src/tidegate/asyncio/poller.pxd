@@ -1,7 +1,9 @@
 cimport cython
 
+from ..wire.kernels cimport monotonic
 from .channel cimport Channel
 from .hub cimport BUFFER_SIZE, HEADROOM
+from .sink cimport Sink
 from .syscalls cimport (
     event_fd,
     event_mask,
@@ -13,6 +15,9 @@ from .syscalls cimport (
 
 cdef int READABLE
 cdef int WRITABLE
+cdef int ERROR
+cdef int LEFT
+cdef double MOST_TIME
 cdef int MOST_EVENTS
 cdef int MOST_ROUNDS
 cdef int MANY_EVENTS
@@ -28,12 +33,11 @@ cdef class Poller:
     cdef object events
     cdef int users
 
-    @cython.locals(i=int, n=int, fd=int, mask=int)
+    @cython.locals(i=int, n=int, fd=int, mask=int, begun=double)
     cdef object serve_ready(self)
 
 
-@cython.final
-cdef class PollTransport:
+cdef class PollTransport(Sink):
     cdef object __weakref__
     cdef object loop
     cdef Poller poller
@@ -42,6 +46,8 @@ cdef class PollTransport:
     cdef object protocol
     cdef Channel channel
     cdef object peername
+    cdef object context
+    cdef bint left
     cdef object sockname
     cdef object backlog
     cdef Py_ssize_t pending
@@ -62,6 +68,21 @@ cdef class PollTransport:
     cdef object receive_eof(self)
     cdef object write_ready(self)
     cdef object failed(self, exc)
+
+
+cdef extern from "Python.h":
+    int PyContext_Enter(object context) except -1
+    int PyContext_Exit(object context) except -1
+
+
+cdef inline object serve_within(PollTransport transport, int mask):
+    # It may let go of its context meanwhile.
+    cdef object context = transport.context
+    PyContext_Enter(context)
+    try:
+        transport.handle_events(mask)
+    finally:
+        PyContext_Exit(context)
 
 
 cdef PollTransport as_transport(target)

@@ -13,14 +13,17 @@ from __future__ import annotations
 import asyncio
 import asyncio.trsock
 import collections
+import contextvars
 import errno
+import os
 import select
 import socket
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from ..wire.writer import as_bytes
 from .channel import Channel
+from .hub import get_hub
+from .sink import Sink
 
 try:
     import cython
@@ -28,20 +31,26 @@ except ImportError:
     from .. import _cython as cython
 
 if not cython.compiled:
+    from ..wire.kernels import monotonic
     from .hub import BUFFER_SIZE, HEADROOM
     from .syscalls import event_fd, event_mask, new_events, poll_events, receive, transmit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-# EPOLLIN and EPOLLOUT; errors and hang-ups are reported without asking.
+# EPOLLIN, EPOLLOUT and EPOLLRDHUP; errors and hang-ups are reported without asking.
 READABLE = 0x1
 WRITABLE = 0x4
+ERROR = 0x8
+LEFT = 0x2000
 
 # How many connections are served at once, and how often, before the event loop gets its turn.
 MOST_EVENTS = 64
 MOST_ROUNDS = 4
 MANY_EVENTS = 4
+
+# How long they may be served before that, in seconds.
+MOST_TIME = 0.001
 
 # How long no connection is accepted when there are no descriptors left, in seconds.
 ACCEPT_DELAY = 1.0
@@ -74,7 +83,7 @@ class Poller:
         """Take note of one user less; with the last, the poller ends."""
         self.users -= 1
         if self.users == 0:
-            pollers.pop(id(self.loop), None)
+            get_hub(self.loop).poller = None
             if not self.loop.is_closed():
                 self.loop.remove_reader(self.fd)
             self.epoll.close()
@@ -110,8 +119,9 @@ class Poller:
         # Where many are ready, others become ready while they are served, and looking again costs
         # less than a turn of the event loop. Its other callbacks have to get their turn, too.
         n = MANY_EVENTS
+        begun = monotonic()
         for _ in range(MOST_ROUNDS):
-            if n < MANY_EVENTS or not self.users:
+            if n < MANY_EVENTS or not self.users or monotonic() - begun > MOST_TIME:
                 break
             n = poll_events(self.events, self.epoll, self.fd, MOST_EVENTS)
             for i in range(n):
@@ -120,9 +130,16 @@ class Poller:
                 # None if one of those before it closed it.
                 target = self.targets.get(fd)
                 if type(target) is PollTransport:
-                    as_transport(target).handle_events(mask)
+                    serve_within(as_transport(target), mask)
                 elif target is not None:
                     target.handle(mask)
+
+
+if not cython.compiled:
+
+    def serve_within(transport: PollTransport, mask: int) -> None:
+        """Serve a connection in the context that it belongs to."""
+        transport.context.run(transport.handle_events, mask)
 
 
 def as_transport(target: Any) -> PollTransport:
@@ -131,19 +148,16 @@ def as_transport(target: Any) -> PollTransport:
     return transport
 
 
-# A loop that was closed, and what was left open on it, take their poller with them.
-pollers: weakref.WeakValueDictionary[int, Poller] = weakref.WeakValueDictionary()
-
-
 def get_poller(loop: asyncio.AbstractEventLoop) -> Poller:
     """Give the poller of an event loop, which is made if there is none."""
-    poller = pollers.get(id(loop))
-    if poller is None or poller.loop is not loop:
-        poller = pollers[id(loop)] = Poller(loop)
+    hub = get_hub(loop)
+    poller: Poller | None = hub.poller
+    if poller is None:
+        poller = hub.poller = Poller(loop)
     return poller
 
 
-class PollTransport:
+class PollTransport(Sink):
     """A transport for a connected socket; see `asyncio.Transport`.
 
     Args:
@@ -151,17 +165,26 @@ class PollTransport:
         sock: connected socket.
         protocol: an `asyncio.BufferedProtocol` or `asyncio.Protocol`.
         peername: the remote address.
+        context: what its callbacks run in; a copy of the current one by default.
 
     """
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, sock: socket.socket, protocol: Any, peername: Any
+        self,
+        loop: asyncio.AbstractEventLoop,
+        sock: socket.socket,
+        protocol: Any,
+        peername: Any,
+        context: contextvars.Context | None = None,
     ) -> None:
         self.loop = loop
         self.poller = get_poller(loop)
         self.sock: Any = sock
         self.fd = sock.fileno()
         self.peername = peername
+        self.context = contextvars.copy_context() if context is None else context
+        # Whether it is known that the peer has left, behind what isn't read.
+        self.left = False
         self.sockname: Any = None
         self.backlog: Any = None
         self.pending = 0
@@ -199,6 +222,9 @@ class PollTransport:
         if not self.lost:
             if self.reading and not self.closing and not self.at_end:
                 mask = READABLE
+            elif self.channel is not None and not self.left and not self.at_end:
+                # That the peer is gone is seen without reading.
+                mask = LEFT
             if self.backlog:
                 mask |= WRITABLE
         if mask != self.registered:
@@ -213,6 +239,13 @@ class PollTransport:
         if mask & ~WRITABLE and not self.lost:
             if self.reading and not self.closing and not self.at_end:
                 self.read_ready()
+            elif mask & ERROR:
+                self.failed(self.error())
+            elif mask & LEFT and not self.left:
+                self.left = True
+                self.update()
+                if self.channel is not None:
+                    self.channel.peer_ended()
             elif self.backlog and mask & ~(WRITABLE | READABLE):
                 # An error, which only writing would find.
                 self.write_ready()
@@ -256,9 +289,7 @@ class PollTransport:
             elif shared and not channel.opening:  # type: ignore[union-attr]
                 # What buffer_updated() does, without a Python call.
                 channel.receive_shared(n)  # type: ignore[union-attr]
-                output = channel.take_output()  # type: ignore[union-attr]
-                if output is not None:
-                    self.write_now(output)
+                channel.changed()  # type: ignore[union-attr]
             else:
                 self.protocol.buffer_updated(n)
         except Exception as exc:
@@ -307,6 +338,11 @@ class PollTransport:
                 self.shut_down()
 
     # Ends
+
+    def error(self) -> OSError:
+        """Give the error that the socket has."""
+        number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNRESET
+        return OSError(number, os.strerror(number))
 
     def failed(self, exc: Any) -> None:
         """End the connection because of an error of the network."""
@@ -547,6 +583,7 @@ class Listener:
         self.factory = factory
         self.backlog = backlog
         self.accepted = accepted
+        self.context = contextvars.copy_context()
         self.poller: Poller | None = None
         self.watched = 0
         self.resumption: asyncio.TimerHandle | None = None
@@ -589,14 +626,15 @@ class Listener:
                 self.resumption = self.loop.call_later(ACCEPT_DELAY, self.resume)
                 return
             sock.setblocking(False)
+            context = self.context.copy()
             if self.accepted is not None:
-                self.accepted(sock, address)
+                context.run(self.accepted, sock, address)
             else:
-                self.serve(sock, address)
+                context.run(self.serve, sock, address, context)
             if self.watched == 0:
                 return
 
-    def serve(self, sock: socket.socket, address: Any) -> None:
+    def serve(self, sock: socket.socket, address: Any, context: contextvars.Context) -> None:
         """Make the protocol and the transport of a connection."""
         try:
             protocol = self.factory()
@@ -609,7 +647,7 @@ class Listener:
                 }
             )
         else:
-            PollTransport(self.loop, sock, protocol, address).start()
+            PollTransport(self.loop, sock, protocol, address, context).start()
 
     def resume(self) -> None:
         """Accept connections again."""

@@ -9,6 +9,7 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Self, cast
 
+from ..core.acceptance import CLOSING_DOWN, OpeningOptions
 from ..core.arguments import check_limits, refuse_older_arguments
 from ..core.broadcast import broadcast
 from ..core.checks import check_connection_class, check_function, check_handler
@@ -24,7 +25,7 @@ from ..http11 import SERVER
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..server import ServerProtocol
 from ..utils import get_socket_name
-from .server_connection import CLOSING_DOWN, OpeningOptions, ServerConnection
+from .server_connection import ServerConnection
 from .transports import connect_accepted_socket, create_server, create_unix_server
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ class Server:
         await asyncio.sleep(0)
         for connection in list(self.all_connections):
             if connection.protocol.state is CONNECTING:
-                connection._respond(connection.protocol.reject(*CLOSING_DOWN))
+                connection.refuse(*CLOSING_DOWN)
             elif close_connections:
                 connection.start_closing(code, reason)
         waits: list[Any] = [
@@ -273,6 +274,7 @@ def serve(
     max_size: int | tuple[int | None, int | None] | None = 2**20,
     max_queue: int | tuple[int | None, int | None] | None = 16,
     write_limit: int | tuple[int, int | None] = 2**15,
+    coalesce: bool = True,
     limits: Limits | None = None,
     # Proxies in front of the server
     proxy_protocol: ProxyPolicy | None = None,
@@ -325,6 +327,8 @@ def serve(
             ``(high, low)``; None for no limit.
         write_limit: size of the write buffer in bytes from which on ``send`` waits, ``high`` or
             ``(high, low)``.
+        coalesce: whether the answers to messages that came together go out together, when the last
+            of them was taken; False has each `send` write at once.
         limits: how many connections there may be, and how many may be opened per second.
         proxy_protocol: from whom the connections begin with a PROXY protocol header; then the
             addresses of a connection are those in the header, and so are those that ``limits``
@@ -396,6 +400,8 @@ def serve(
             close_timeout=close_timeout,
             max_queue=max_queue,
             write_limit=write_limit,
+            # Subclasses needn't know this argument unless it is used.
+            **({} if coalesce else {"coalesce": False}),
         )
         if endpoints is not None:
             connection.endpoints = endpoints

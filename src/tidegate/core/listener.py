@@ -37,6 +37,18 @@ class Listener:
 
     connection: Any
 
+    def pause_reading(self) -> None:
+        """Have no more messages given until `resume_reading`.
+
+        The peer is slowed down then. While the write buffer is over its limit, reading pauses by
+        itself: what a listener answers has to find room first.
+        """
+        self.connection.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Have messages given again, from the next turn of the event loop on."""
+        self.connection.resume_reading()
+
     def on_open(self) -> None:
         """Is called when the connection is open, before any message."""
 

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 from ..asyncio.client import ClientConnection
 from ..asyncio.connection import Connection
 from ..asyncio.server import ServerConnection
+from ..asyncio.waiting import ensure_open
+from ..core.acceptance import Answer
 from ..frames import CloseCode
 from ..http11 import USER_AGENT, Request, Response
 
@@ -54,18 +56,18 @@ class Coated(Connection):
 
     async def ensure_open(self) -> None:
         """Raise if nothing can be sent; see `WebSocketCommonProtocol.ensure_open`."""
-        await self._ensure_open()
+        await ensure_open(self)
 
     def fail(self, code: int, reason: str) -> None:
         """Fail the connection; see `WebSocketCommonProtocol.fail_connection`."""
         if self.ended or self.transport is None:
             return
         self.protocol.fail(code, reason)
-        self.closing_started()
+        self.follow(None)
         if code == CloseCode.ABNORMAL_CLOSURE:
             # There is no closing handshake to wait for.
             self.transport.close()
-            self.hub.call_at(self.loop.time() + MOST_FAREWELL, self, "close_timed_out")
+            self.farewell(MOST_FAREWELL)
 
 
 class CoatedServerConnection(Coated, ServerConnection):
@@ -93,7 +95,7 @@ class CoatedServerConnection(Coated, ServerConnection):
 
     def send_response(self, response: Response) -> None:
         """Send a response, unless there is one already; what isn't 101 ends the connection."""
-        self._respond(response)
+        self._respond(Answer(response))
 
     def process_event(self, event: Any) -> None:
         self.request = event

@@ -421,6 +421,7 @@ class WebSocketCommonProtocol(asyncio.Protocol):
         """Begin with messages, for a subclass that does an opening handshake of its own."""
         self._coated.protocol.state = OPEN
         self._coated.opened()
+        self._coated.received()
 
     # What the transport calls: the coat once, and from then on the connection, unless a subclass
     # wants to see what is received

@@ -106,6 +106,9 @@ cdef class FrameReader:
     cdef bytes extended(self, bytes data, Py_ssize_t limit)
     cdef object decode_control(self)
     cpdef tuple next_frame_data(self)
+    @cython.locals(buffer=bytearray, first=int, length=Py_ssize_t, header=Py_ssize_t,
+                   have=Py_ssize_t, pos=Py_ssize_t)
+    cpdef bint has_whole(self)
     cdef object next_message(self, bint join)
     cdef object assemble(self, bint join)
     cdef object pop(self)

@@ -453,6 +453,25 @@ class FrameReader:
 
     # Messages
 
+    def has_whole(self) -> bool:
+        """Whether a small message, whole and in one frame, is what the buffer goes on with."""
+        pos = self.pos
+        have = self.end - pos
+        if have < 2 or self.stopped or self.payload is not None:
+            return False
+        buffer = self.buffer
+        first = buffer[pos]
+        length = buffer[pos + 1] & 0x7F
+        if first < 0x80 or first & 0x08 or not first & 0x07 or length == 127:
+            return False
+        header = 6 if self.expect_mask else 2
+        if length == 126:
+            if have < 4:
+                return False
+            length = buffer[pos + 2] << 8 | buffer[pos + 3]
+            header += 2
+        return have >= header + length
+
     def next_message(self, join: bool) -> Any:
         """Read a message: ``str``, ``bytes``, None if more is needed, or CONTROL.
 

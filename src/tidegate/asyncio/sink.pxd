@@ -1,0 +1,2 @@
+cdef class Sink:
+    cdef object write_now(self, bytes data)

@@ -1,0 +1,204 @@
+"""The server's side of the opening handshake, as far as it can be done without waiting.
+
+`acceptance` is a generator of questions to the program. A face asks them, waits for the answers
+where it must, and sends these back; what the generator returns is what to respond.
+"""
+
+from __future__ import annotations
+
+import http
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from ..http11 import Request, Response
+from ..protocol import OPEN
+from ..utils import without_frames
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ..proxyprotocol.forwarded import ForwardedPolicy
+    from ..server import ServerProtocol
+    from .limits import Limits
+    from .link import Link
+
+__all__ = ["Answer", "OpeningOptions", "Question", "acceptance", "respond"]
+
+# How long closing may take after a response that isn't 101, in seconds, whatever close_timeout is;
+# and after one for which the request wasn't waited for.
+CLOSE_TIMEOUT = 10.0
+REFUSAL_TIMEOUT = 1.0
+
+CLOSING_DOWN = (503, "The server is shutting down.\n")
+
+
+class OpeningOptions:
+    """How a server does opening handshakes.
+
+    Args:
+        process_request: function of the program, asked before the response is made.
+        process_response: function of the program, asked about the response.
+        server_header: value of the Server header; None for none.
+        open_timeout: how long the opening handshake may take, in seconds; None for no limit.
+        limits: how many connections there may be.
+        forwarded: whose Forwarded headers are believed.
+
+    """
+
+    def __init__(
+        self,
+        process_request: Callable[..., Any] | None,
+        process_response: Callable[..., Any] | None,
+        server_header: str | None,
+        open_timeout: float | None,
+        limits: Limits | None,
+        forwarded: ForwardedPolicy | None,
+    ) -> None:
+        self.process_request = process_request
+        self.process_response = process_response
+        self.server_header = server_header
+        self.open_timeout = open_timeout
+        self.limits = limits
+        self.forwarded = forwarded
+
+
+class Question(NamedTuple):
+    """A function of the program to call; what it gives may be awaitable.
+
+    Args:
+        function: what to call.
+        request: with the connection and this,
+        response: and this, unless it is None.
+
+    """
+
+    function: Callable[..., Any]
+    request: Request
+    response: Response | None = None
+
+    def ask(self, connection: Any) -> Any:
+        """Call the function."""
+        if self.response is None:
+            return self.function(connection, self.request)
+        return self.function(connection, self.request, self.response)
+
+
+class Answer(NamedTuple):
+    """How the opening handshake ends.
+
+    Args:
+        response: what to respond; None if nobody is there any more.
+        failure: what went wrong in the program.
+
+    """
+
+    response: Response | None
+    failure: Exception | None = None
+
+
+def acceptance(
+    link: Link,
+    request: Request,
+    options: OpeningOptions,
+    is_serving: Callable[[], bool],
+) -> Generator[Question, Any, Answer]:
+    """Answer a request.
+
+    Args:
+        link: the connection.
+        request: its request.
+        options: how the server does this.
+        is_serving: says whether the server still accepts connections.
+
+    Yields:
+        Questions to the program; send what it answers, or throw what it raises.
+
+    Returns:
+        What to respond.
+
+    """
+    protocol: ServerProtocol = link.protocol  # type: ignore[assignment]
+    response: Any = None
+    if options.process_request is not None:
+        try:
+            response = yield Question(options.process_request, request)
+            check_result("process_request", response)
+        except Exception as exc:
+            return failed(link, options, "process_request", exc)
+    if protocol.eof_sent:
+        # Meanwhile the connection was lost, or refused because the server closes.
+        return Answer(None)
+    if response is None:
+        response = protocol.accept(request) if is_serving() else protocol.reject(*CLOSING_DOWN)
+    add_server_header(response, options)
+    if options.process_response is not None:
+        try:
+            other = yield Question(options.process_response, request, response)
+            check_result("process_response", other)
+        except Exception as exc:
+            # That a WebSocket connection was possible makes it a rejection, for the log.
+            protocol.handshake_exc = without_frames(exc)
+            return failed(link, options, "process_response", exc)
+        if other is not None:
+            response = other
+    return Answer(response)
+
+
+def failed(link: Link, options: OpeningOptions | None, function: str, exc: Exception) -> Answer:
+    """Answer that this side made a mistake."""
+    link.logger.error("%s failed", function, exc_info=exc)
+    response = link.protocol.reject(  # type: ignore[attr-defined]
+        http.HTTPStatus.INTERNAL_SERVER_ERROR,
+        "The opening handshake failed because of an error in the server. Its log tells more.\n",
+    )
+    add_server_header(response, options)
+    return Answer(response, exc)
+
+
+def add_server_header(response: Response, options: OpeningOptions | None) -> None:
+    """Say which server this is, unless the program did."""
+    if options is not None and options.server_header is not None:
+        response.headers.setdefault("Server", options.server_header)
+
+
+def check_result(function: str, result: Any) -> None:
+    """Raise TypeError if a function of the program gave something else than a response."""
+    if not isinstance(result, (Response, type(None))):
+        raise TypeError(f"{function} must return a Response or None, not {type(result).__name__}")
+
+
+def respond(
+    link: Link, answer: Answer, options: OpeningOptions | None, waited: bool
+) -> Response | None:
+    """Send the response that ends the opening handshake.
+
+    Args:
+        link: the connection.
+        answer: how the opening handshake ends.
+        options: how the server does this.
+        waited: whether the request was waited for, so that the peer reads the answer.
+
+    Returns:
+        What was sent; the connection is open then, or on its way to its end. None if nothing can
+        be sent any more.
+
+    """
+    protocol: ServerProtocol = link.protocol  # type: ignore[assignment]
+    response = answer.response
+    if response is None or link.ended or not link.opening or protocol.eof_sent:
+        return None
+    try:
+        protocol.send_response(response)
+    except Exception as exc:
+        # It has something in it that can't be sent.
+        return respond(link, failed(link, options, "opening handshake", exc), options, waited)
+    if answer.failure is not None:
+        protocol.handshake_exc = without_frames(answer.failure)
+    # It refers to the connection, which refers to it.
+    protocol._select_subprotocol = None
+    if protocol.state is OPEN:
+        link.opened()
+    else:
+        # A time limit for those who don't read it, or never close the connection.
+        link.follow(CLOSE_TIMEOUT if waited else REFUSAL_TIMEOUT)
+    return response
