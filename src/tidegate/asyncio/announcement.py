@@ -36,16 +36,17 @@ def announce(create: Create, header: bool | Header) -> Create:
         ssl_shutdown_timeout: float | None = None,
         **kwargs: t.Any,
     ) -> tuple[t.Any, t.Any]:
-        transport, early = await create(loop, EarlyProtocol, **kwargs)
+        context = None if ssl is None else make_context(ssl)
+        transport, early = await create(loop, EarlyProtocol, tls_later=(context,), **kwargs)
         try:
             transport.write(header_bytes(header, transport))
-            if ssl is not None:
+            if context is not None:
                 early = EarlyProtocol()
                 transport = await start_tls(
                     loop,
                     transport,
                     early,
-                    make_context(None if ssl is True else ssl),
+                    context,
                     server_hostname=server_hostname,
                     ssl_handshake_timeout=ssl_handshake_timeout,
                     ssl_shutdown_timeout=ssl_shutdown_timeout,

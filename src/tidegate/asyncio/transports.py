@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import functools
 import os
+import ssl
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +21,7 @@ from .listening import Securing, listen_tcp, listen_unix
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from ..core.limits import Limits
 
@@ -49,9 +50,36 @@ def uses_aiofastnet(loop: asyncio.AbstractEventLoop) -> bool:
     )
 
 
-def method(loop: asyncio.AbstractEventLoop, name: str) -> Any:
-    """Give a method of the event loop, or aiofastnet's in its place."""
-    if uses_aiofastnet(loop):
+def serves_context(context: Any) -> bool:
+    """Say whether aiofastnet keeps what a TLS context promises; None is no TLS.
+
+    It makes its own ``SSL`` from what is inside: subclasses are passed by, and OpenSSL calls the
+    callbacks of a context (SNI, key log, messages) with an object that isn't there, which kills
+    the process.
+    """
+    if not isinstance(context, ssl.SSLContext):
+        # A default one, for which the environment may say that keys are to be logged.
+        return context is None or "SSLKEYLOGFILE" not in os.environ
+    return (
+        type(context) is ssl.SSLContext
+        and context.sni_callback is None
+        and getattr(context, "keylog_filename", None) is None
+        and context.sslsocket_class is ssl.SSLSocket
+        and context.sslobject_class is ssl.SSLObject
+        and getattr(context, "_msg_callback", None) is None
+    )
+
+
+def method(loop: asyncio.AbstractEventLoop, name: str, *contexts: Any) -> Any:
+    """Give a method of the event loop, or aiofastnet's in its place.
+
+    Args:
+        loop: the event loop.
+        name: of the method.
+        *contexts: for TLS on the connection, now or later; True is a default one, None is no TLS.
+
+    """
+    if uses_aiofastnet(loop) and all(map(serves_context, contexts)):
         return functools.partial(getattr(find_aiofastnet(), name), loop)
     return getattr(loop, name)
 
@@ -74,20 +102,40 @@ def has_readers(loop: asyncio.AbstractEventLoop) -> bool:
 
 
 async def create_connection(
-    loop: asyncio.AbstractEventLoop, factory: Factory, **kwargs: Any
+    loop: asyncio.AbstractEventLoop,
+    factory: Factory,
+    *,
+    tls_later: Iterable[Any] = (),
+    **kwargs: Any,
 ) -> tuple[Any, Any]:
-    """Connect; see `asyncio.loop.create_connection`."""
+    """Connect; see `asyncio.loop.create_connection`.
+
+    Args:
+        loop: the event loop.
+        factory: makes the protocol of the connection.
+        tls_later: the contexts that are given to `start_tls` later.
+        **kwargs: arguments of `asyncio.loop.create_connection`.
+
+    """
     with aborting(factory) as make:
-        both: tuple[Any, Any] = await method(loop, "create_connection")(make, **kwargs)
+        both: tuple[Any, Any] = await method(
+            loop, "create_connection", kwargs.get("ssl"), *tls_later
+        )(make, **kwargs)
         return both
 
 
 async def create_unix_connection(
-    loop: asyncio.AbstractEventLoop, factory: Factory, **kwargs: Any
+    loop: asyncio.AbstractEventLoop,
+    factory: Factory,
+    *,
+    tls_later: Iterable[Any] = (),
+    **kwargs: Any,
 ) -> tuple[Any, Any]:
-    """Connect to a Unix socket; see `asyncio.loop.create_unix_connection`."""
+    """Connect to a Unix socket; see `asyncio.loop.create_unix_connection` and above."""
     with aborting(factory) as make:
-        both: tuple[Any, Any] = await method(loop, "create_unix_connection")(make, **kwargs)
+        both: tuple[Any, Any] = await method(
+            loop, "create_unix_connection", kwargs.get("ssl"), *tls_later
+        )(make, **kwargs)
         return both
 
 
@@ -145,7 +193,9 @@ async def create_server(
             "asyncio.Server",
             await listen_tcp(loop, factory, **on_poller(loop, factory, kwargs, limits)),
         )
-    server: asyncio.Server = await method(loop, "create_server")(factory, **kwargs)
+    server: asyncio.Server = await method(loop, "create_server", kwargs.get("ssl"))(
+        factory, **kwargs
+    )
     return server
 
 
@@ -165,7 +215,9 @@ async def create_unix_server(
             "asyncio.Server",
             await listen_unix(loop, factory, **on_poller(loop, factory, kwargs, limits)),
         )
-    server: asyncio.Server = await method(loop, "create_unix_server")(factory, **kwargs)
+    server: asyncio.Server = await method(loop, "create_unix_server", kwargs.get("ssl"))(
+        factory, **kwargs
+    )
     return server
 
 
@@ -201,7 +253,9 @@ async def connect_accepted_socket(
 ) -> tuple[Any, Any]:
     """Serve a socket that was accepted; see `asyncio.loop.connect_accepted_socket`."""
     with aborting(factory) as make:
-        both: tuple[Any, Any] = await method(loop, "connect_accepted_socket")(make, sock, **kwargs)
+        both: tuple[Any, Any] = await method(loop, "connect_accepted_socket", kwargs.get("ssl"))(
+            make, sock, **kwargs
+        )
         return both
 
 
@@ -209,4 +263,6 @@ async def start_tls(
     loop: asyncio.AbstractEventLoop, transport: Any, protocol: Any, context: Any, **kwargs: Any
 ) -> Any:
     """Begin TLS on a transport that isn't the poller's; see `asyncio.loop.start_tls`."""
+    if not type(transport).__module__.startswith("aiofastnet"):
+        return await loop.start_tls(transport, protocol, context, **kwargs)
     return await method(loop, "start_tls")(transport, protocol, context, **kwargs)
