@@ -72,18 +72,28 @@ cdef class Link:
     cdef object receivable(self)
     cdef object changed(self)
     cpdef object received(self)
+    @cython.final
     cdef object read(self)
+    @cython.final
     cdef object read_for_listener(self, listener)
+    @cython.final
     cdef bint over_budget(self)
+    @cython.final
     cdef object yield_turn(self)
     cpdef object go_on(self)
+    @cython.final
     cdef object next_message(self, bint join)
     @cython.locals(life=Life, wanted=bint, discards=bint)
     cpdef object read_ahead(self)
+    @cython.final
     cdef object read_again(self)
+    @cython.final
     cdef object took_message(self)
+    @cython.final
     cdef object wants_message(self)
+    @cython.final
     cdef object take(self)
+    @cython.final
     cdef object nothing_to_take(self)
     cpdef object control_received(self, int opcode, bytes data)
     cdef object failed(self, exc)
@@ -95,7 +105,9 @@ cdef class Link:
     @cython.locals(life=Life)
     cdef object keepalive_due(self, double now, long long unsent)
     cpdef object acknowledge_pings(self, bytes data)
+    @cython.final
     cdef object wrote(self)
     cpdef object flush(self)
     cpdef object settle(self)
+    @cython.final
     cdef bint write_plain(self, message) except -1

@@ -108,7 +108,7 @@ cdef class FrameReader:
     cpdef tuple next_frame_data(self)
     @cython.locals(buffer=bytearray, first=int, length=Py_ssize_t, header=Py_ssize_t,
                    have=Py_ssize_t, pos=Py_ssize_t)
-    cpdef bint has_whole(self)
+    cdef bint has_whole(self)
     cdef object next_message(self, bint join)
     cdef object assemble(self, bint join)
     cdef object pop(self)
