@@ -17,7 +17,6 @@ from ..utils import without_frames
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..proxyprotocol.forwarded import ForwardedPolicy
     from ..server import ServerProtocol
     from .limits import Limits
     from .link import Link
@@ -41,7 +40,7 @@ class OpeningOptions:
         server_header: value of the Server header; None for none.
         open_timeout: how long the opening handshake may take, in seconds; None for no limit.
         limits: how many connections there may be.
-        forwarded: whose Forwarded headers are believed.
+        forwarded: a `tidegate.proxyprotocol.ForwardedPolicy`, or None.
 
     """
 
@@ -52,7 +51,7 @@ class OpeningOptions:
         server_header: str | None,
         open_timeout: float | None,
         limits: Limits | None,
-        forwarded: ForwardedPolicy | None,
+        forwarded: Any,
     ) -> None:
         self.process_request = process_request
         self.process_response = process_response
