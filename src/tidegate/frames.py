@@ -299,10 +299,14 @@ class Frame:
                 raise ProtocolError("fragmented control frame")
         elif length == 126:
             (length,) = struct.unpack("!H", (yield from read_exact(2)))
+            if length < 126:
+                raise ProtocolError("frame length isn't encoded in the fewest bytes")
         elif length == 127:
             (length,) = struct.unpack("!Q", (yield from read_exact(8)))
             if length >> 63:
                 raise ProtocolError("invalid payload length")
+            if length < 65536:
+                raise ProtocolError("frame length isn't encoded in the fewest bytes")
         if max_size is not None and length > max_size:
             raise PayloadTooBig(length, max_size)
         key = (yield from read_exact(4)) if mask else None

@@ -46,6 +46,8 @@ def explain(script: Script, ours: dict[str, Any], theirs: dict[str, Any]) -> str
     if errors[0] == "ProtocolError" and ours["events"] == theirs["events"]:
         if "invalid frame length" in ours["close_exc"][1]:
             return "the highest bit of a length is zero"
+        if "fewest bytes" in ours["close_exc"][1]:
+            return "lengths are minimal"
         if errors[1] == "EOFError" and theirs["close_sent"] == "None":
             return "refused before the payload has come"
         if errors[1] == "ProtocolError":

@@ -269,6 +269,19 @@ def test_final_blocks(read, tail):
     assert messages == ["one", "two", "three", "fourteen", "five"]
 
 
+def test_nothing_is_left_of_a_message_without_context_takeover():
+    """Nor of one in fragments: what it held is neither kept nor referred to."""
+    extension = PerMessageDeflate(True, True, 15, 15)
+    data = raw_deflate(b"secret " * 500)
+    outcome = read_messages(
+        make_reader([extension]),
+        [frame(BINARY, data[:5], False, rsv=4), frame(CONT, data[5:])],
+    )
+    assert outcome.data == [b"secret " * 500]
+    assert not extension.inflater._window
+    assert extension.inflater._inflater is None
+
+
 @pytest.mark.parametrize("read", [read_frames, read_messages])
 def test_empty_compressed_messages(read):
     """Some write an empty message without any block."""

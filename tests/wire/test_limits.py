@@ -129,6 +129,35 @@ def test_memory_of_a_payload_is_taken_as_it_comes():
     assert traced(lambda: feed_often(reader, b"x" * 1000, 1000)) < 4 * 2**20 + 300_000
 
 
+@pytest.mark.parametrize("key", [None, KEY])
+def test_memory_of_many_that_promise(key):
+    """A peer pays for the memory that its connection takes with bytes that it sends."""
+    readers = [make_reader(mask=key is not None) for _ in range(100)]
+    data = header(BINARY, 2**20, key=key) + b"x" * 20
+
+    def promise():
+        for reader in readers:
+            reader.feed(data)
+            assert methods.next_message(reader, True) is None
+
+    assert traced(promise) < 100 * 20_000
+
+
+def test_a_view_holds_its_memory():
+    """A transport that keeps the view, and writes to it, hurts nobody."""
+    reader = make_reader()
+    reader.feed(header(BINARY, 100_000))
+    assert methods.next_message(reader, True) is None
+    view = methods.room(reader, 1)
+    size = len(view)
+    reader.stop()
+    del reader
+    others = [bytes(size) for _ in range(10)]
+    view[:] = b"x" * size
+    assert bytes(view) == b"x" * size
+    assert others == [bytes(size)] * 10
+
+
 @pytest.mark.parametrize("size", [1, 2, 64])
 def test_memory_of_tiny_fragments(size):
     """A message holds about its size, whatever the number of its fragments."""

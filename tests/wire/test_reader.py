@@ -70,8 +70,8 @@ EVERYTHING = b"".join(
         frame(CONT, "日本".encode()[:4], False),
         frame(PONG, b""),
         frame(CONT, "日本".encode()[4:]),
-        frame(BINARY, b"x", width=2),
-        frame(BINARY, b"y" * 130, width=8),
+        frame(BINARY, b"x"),
+        frame(BINARY, b"y" * 130),
         frame(TEXT, b""),
         frame(CLOSE, b"\x03\xe8bye"),
         frame(BINARY, b"late"),
@@ -108,6 +108,10 @@ REFUSED = [
     *[(data, "control frame too long") for data in control_frames(data=b"x", width=2)],
     *[(data, "control frame too long") for data in control_frames(data=b"x", width=8)],
     *[(data, "fragmented control frame") for data in control_frames(fin=False)],
+    *[
+        (frame(BINARY, b"x" * size, width=width), "frame length isn't encoded in the fewest bytes")
+        for size, width in [(0, 2), (125, 2), (0, 8), (125, 8), (126, 8), (65535, 8)]
+    ],
     (frame(CONT), "unexpected continuation frame"),
     (BEGUN + frame(CONT) + frame(CONT), "unexpected continuation frame"),
     (BEGUN + frame(TEXT), "expected a continuation frame"),

@@ -292,7 +292,7 @@ class connect:
             extensions = enable_client_permessage_deflate(extensions)
         elif compression is not None:
             raise ValueError(f"unsupported compression: {compression}")
-        check_limits(max_queue=max_queue, write_limit=write_limit)
+        check_limits(max_size=max_size, max_queue=max_queue, write_limit=write_limit)
         # Headers that can't be sent are refused here, before there is a connection.
         if additional_headers is not None:
             headers = Headers(additional_headers)

@@ -368,7 +368,7 @@ def serve(
         extensions = enable_server_permessage_deflate(extensions)
     elif compression is not None:
         raise ValueError(f"unsupported compression: {compression}")
-    check_limits(max_queue=max_queue, write_limit=write_limit)
+    check_limits(max_size=max_size, max_queue=max_queue, write_limit=write_limit)
     if server_header is not None:
         Headers(Server=server_header)
     connection_class = ServerConnection if create_connection is None else create_connection

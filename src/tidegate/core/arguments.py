@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 # What was called so until version 13 of websockets -> what to do now.
@@ -70,12 +71,29 @@ def limits(limit: Any) -> tuple[Any, Any]:
 def check_limits(**arguments: Any) -> None:
     """Refuse limits that can't be, before there is a connection.
 
+    Args:
+        **arguments: limits by the names of their arguments: a number, None for no limit, or a tuple
+            of two of them. Those of ``max_size`` are limits of their own.
+
     Raises:
         ValueError: if there is one; it names the argument.
 
     """
     for name, limit in arguments.items():
-        try:
-            limits(limit)
-        except ValueError as exc:
-            raise ValueError(f"{name}: {exc}") from None
+        values = limit if isinstance(limit, tuple) else (limit,)
+        if len(values) > 2 or not values or (len(values) == 1 and values is limit):
+            raise ValueError(f"{name} must be a number or a tuple of two, not {limit!r}")
+        for value in values:
+            if value is None:
+                continue
+            # What is counted is compared with it in C, where numbers end.
+            if not isinstance(value, int) or not 0 <= value <= sys.maxsize:
+                raise ValueError(
+                    f"{name} must be a whole number from 0 to {sys.maxsize}, or None for no limit, "
+                    f"not {value!r}"
+                )
+        if name != "max_size":
+            try:
+                limits(limit)
+            except ValueError as exc:
+                raise ValueError(f"{name}: {exc}") from None

@@ -332,6 +332,9 @@ class MessageInflater:
             self._received = self._final_blocks = 0
             if self._place < 0:
                 self._inflater = None
+            if self.no_context_takeover:
+                # Of a message in fragments, or with final blocks in it.
+                self._window = bytearray()
         return inflated
 
     def close(self) -> None:

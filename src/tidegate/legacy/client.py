@@ -17,6 +17,7 @@ from ..client import (
     backoff,
     is_certificate_error,
 )
+from ..core.arguments import check_limits
 from ..datastructures import Headers
 from ..exceptions import InvalidStatus
 from ..http11 import USER_AGENT
@@ -245,6 +246,7 @@ class Connect(connect_newer):
             **kwargs,
         )
         self.create_protocol = create_protocol
+        check_limits(max_size=max_size, max_queue=max_queue, write_limit=write_limit)
         self.protocol_options = {
             "origin": origin,
             "extensions": self.protocol_kwargs["extensions"],

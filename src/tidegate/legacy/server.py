@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..asyncio.server import Server
 from ..asyncio.transports import create_server, create_unix_server
+from ..core.arguments import check_limits
 from ..core.checks import check_function
 from ..datastructures import Headers, HeadersLike
 from ..exceptions import InvalidMethod, InvalidProtocol
@@ -624,6 +625,7 @@ class Serve:
             extensions = enable_server_permessage_deflate(extensions)
         elif compression is not None:
             raise ValueError(f"unsupported compression: {compression}")
+        check_limits(max_size=max_size, max_queue=max_queue, write_limit=write_limit)
         if kwargs.get("ssl") is not None and open_timeout is not None:
             # A client that never begins TLS is one that doesn't do the opening handshake.
             kwargs.setdefault("ssl_handshake_timeout", open_timeout)

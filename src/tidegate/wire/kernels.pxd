@@ -9,7 +9,8 @@ from cpython.bytes cimport (
     PyBytes_GET_SIZE,
     _PyBytes_Resize,
 )
-from cpython.memoryview cimport PyMemoryView_FromMemory
+from cpython.buffer cimport Py_buffer
+from cpython.memoryview cimport PyMemoryView_FromObject, PyMemoryView_GET_BUFFER
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport uint32_t, uint64_t
@@ -178,7 +179,6 @@ cdef extern from "Python.h":
     object PyUnicode_New(Py_ssize_t size, uint32_t maxchar)
     void *PyUnicode_DATA(object text)
     const char *PyUnicode_AsUTF8AndSize(object text, Py_ssize_t *size) except NULL
-    const int PyBUF_WRITE
 
 cdef inline double monotonic() noexcept:
     return tidegate_monotonic()
@@ -239,9 +239,11 @@ cdef inline void payload_unmask(
         tidegate_mask(data, data, n, tidegate_rotate(key, at))
 
 cdef inline object payload_view(object payload, Py_ssize_t start, Py_ssize_t stop):
-    # A view lives from get_buffer() to buffer_updated(), in which time the reader holds the payload.
-    return PyMemoryView_FromMemory(
-        PyBytes_AS_STRING(<bytes>payload) + start, stop - start, PyBUF_WRITE)
+    # The view holds the payload: a transport may keep it longer than from get_buffer() to
+    # buffer_updated(). It is made writable afterwards, because objects of this type are not.
+    cdef object view = PyMemoryView_FromObject(payload)[start:stop]
+    PyMemoryView_GET_BUFFER(view).readonly = 0
+    return view
 
 cdef inline bytes payload_bytes(object payload, Py_ssize_t n):
     return <bytes>payload

@@ -1,5 +1,5 @@
 cimport cython
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from .kernels cimport (
     UTF8_INVALID,
@@ -25,6 +25,7 @@ cdef int PONG
 cdef Py_ssize_t FIRST_STEP
 cdef Py_ssize_t GROWTH
 cdef Py_ssize_t MOST_CHUNKS
+cdef Py_ssize_t MOST_BYTES
 cdef object CONTROL
 cdef bytearray EMPTY
 
@@ -50,7 +51,8 @@ cdef class FrameReader:
     cdef public bint fin
     cdef public int rsv
     cdef uint32_t key
-    cdef public Py_ssize_t length
+    # lengths that a peer announces have 64 bits on any machine
+    cdef public int64_t length
     cdef Py_ssize_t start
     # its payload, when it arrives in pieces
     cdef object payload
@@ -59,13 +61,13 @@ cdef class FrameReader:
     # the message that the frame belongs to
     cdef public int message_opcode
     cdef bint compressed
-    cdef public Py_ssize_t message_size
+    cdef public int64_t message_size
     cdef uint32_t utf8_state
     cdef Fragments partial
     # what may be received
     cdef bint expect_mask
-    cdef public Py_ssize_t max_message_size
-    cdef public Py_ssize_t max_frame_size
+    cdef public int64_t max_message_size
+    cdef public int64_t max_frame_size
     cdef public bint stopped
     cdef public bint discarding
     cdef object deflate
@@ -89,21 +91,22 @@ cdef class FrameReader:
     cpdef str truncation(self)
 
     @cython.locals(buffer=bytearray, first=int, second=int, opcode=int, header=Py_ssize_t,
-                   length=Py_ssize_t, have=Py_ssize_t, pos=Py_ssize_t, wide=uint64_t, i=int)
+                   length=int64_t, have=Py_ssize_t, pos=Py_ssize_t, wide=uint64_t, i=int)
     cdef bint next_frame(self) except -1
-    @cython.locals(compressed=bint, allowance=Py_ssize_t, before=Py_ssize_t)
-    cdef object check_header(self, int opcode, bint fin, int rsv, Py_ssize_t length)
+    @cython.locals(compressed=bint, allowance=int64_t, before=int64_t)
+    cdef object check_header(self, int opcode, bint fin, int rsv, int64_t length)
+    @cython.locals(n=int64_t)
     cdef object begin_payload(self)
-    @cython.locals(n=Py_ssize_t)
+    @cython.locals(n=Py_ssize_t, wide=int64_t)
     cdef bint fill_payload(self) except -1
     cdef object payload_received(self, Py_ssize_t n)
     cdef bint has_room(self, Py_ssize_t least)
     cdef object room(self, Py_ssize_t least)
     cdef object received_in_room(self, Py_ssize_t n)
     cdef bytes take_payload(self)
-    @cython.locals(data=bytes)
+    @cython.locals(data=bytes, limit=int64_t)
     cdef bytes frame_data(self)
-    cdef bytes extended(self, bytes data, Py_ssize_t limit)
+    cdef bytes extended(self, bytes data, int64_t limit)
     cdef object decode_control(self)
     cpdef tuple next_frame_data(self)
     @cython.locals(buffer=bytearray, first=int, length=Py_ssize_t, header=Py_ssize_t,

@@ -11,6 +11,7 @@ time of a read callback (`lend`, `give_back`), so that an idle connection owns n
 from __future__ import annotations
 
 import collections
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import PayloadTooBig, ProtocolError
@@ -55,9 +56,13 @@ CONTROL: Any = object()
 EMPTY = bytearray()
 
 # A payload's memory is taken as it arrives, in steps that grow by this factor from this size, so a
-# header that promises a lot costs little. Up to the first step, the right size is taken at once.
-FIRST_STEP = 256 * 1024
+# header that promises a lot costs little. Up to the first step, and up to this many times what has
+# come with the header, the right size is taken at once.
+FIRST_STEP = 16 * 1024
 GROWTH = 4
+
+# The largest object that there can be: much less than a frame can promise on a 32-bit machine.
+MOST_BYTES = sys.maxsize
 
 # Chunks of a message that nobody takes are joined when there are so many of them: the memory held
 # is then bounded by the message's size, whatever the number of its fragments.
@@ -244,6 +249,9 @@ class FrameReader:
             # RFC 6455, section 5.2: the most significant bit of a 64-bit length is 0.
             if wide > 0x7FFFFFFFFFFFFFFF:
                 raise ProtocolError("invalid frame length")
+            # RFC 6455, section 5.2: the minimal number of bytes must be used.
+            if wide < (126 if header == 4 else 65536):
+                raise ProtocolError("frame length isn't encoded in the fewest bytes")
             length = wide
         self.check_header(opcode, first >= 0x80, first & 0x70, length)
         if self.expect_mask:
@@ -313,7 +321,12 @@ class FrameReader:
 
     def begin_payload(self) -> None:
         """Make room for a payload that arrives in pieces."""
-        self.capacity = self.length if self.length <= FIRST_STEP else FIRST_STEP
+        n = (self.end - self.pos) * GROWTH
+        if n < FIRST_STEP:
+            n = FIRST_STEP
+        if n > self.length:
+            n = self.length
+        self.capacity = n
         self.payload = payload_new(self.capacity)
         self.filled = 0
         if self.opcode:
@@ -333,7 +346,14 @@ class FrameReader:
                 return True
             if self.filled < self.capacity:
                 return False
-            self.capacity = min(self.length, self.capacity * GROWTH)
+            wide = self.capacity
+            wide *= GROWTH
+            if wide > self.length:
+                wide = self.length
+            if wide > MOST_BYTES:
+                # Not narrowed in silence, which would make a smaller place of it.
+                raise PayloadTooBig(self.length, MOST_BYTES)
+            self.capacity = wide
             self.payload = payload_grown(self.payload, self.filled, self.capacity)
 
     def payload_received(self, n: int) -> None:
