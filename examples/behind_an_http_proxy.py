@@ -13,7 +13,7 @@ async def tell(websocket):
 
 
 async def main(port=8765, proxies=("10.0.0.0/8", "127.0.0.1", "::1")):
-    policy = ForwardedPolicy(trusted=proxies)
+    policy = ForwardedPolicy(trusted=proxies, header="X-Forwarded-For")
     async with serve(tell, "localhost", port, forwarded=policy) as server:
         await server.serve_forever()
 

@@ -500,12 +500,16 @@ async def test_forwarded():
     def process_request(websocket, request):
         seen.append(websocket.remote_address)
 
-    policy = ForwardedPolicy(trusted=["127.0.0.1"])
+    policy = ForwardedPolicy(trusted=["127.0.0.1"], header="X-Forwarded-For")
     async with serve(
         handler, "127.0.0.1", 0, forwarded=policy, process_request=process_request
     ) as server:
         async with connect_through(
-            server, Forwarded='for="[2001:db8::1]:4711";proto=https;host=example.com'
+            server,
+            Forwarded="for=6.6.6.6",
+            X_Forwarded_For="[2001:db8::1]:4711",
+            X_Forwarded_Proto="https",
+            X_Forwarded_Host="example.com",
         ) as websocket:
             (connection,) = server.connections
             assert connection.remote_address == ("2001:db8::1", 4711, 0, 0)
@@ -540,7 +544,7 @@ async def test_forwarded_in_log_records():
 
     logger = logging.Logger("mine", logging.INFO)
     logger.addHandler(Handler())
-    policy = ForwardedPolicy(trusted=["127.0.0.1"])
+    policy = ForwardedPolicy(trusted=["127.0.0.1"], header="X-Forwarded-For")
     options = {"forwarded": policy, "logger": Adapter(logger, {})}
     async with (
         serve(handler, "127.0.0.1", 0, **options) as server,
@@ -551,7 +555,7 @@ async def test_forwarded_in_log_records():
 
 
 async def test_forwarded_from_others():
-    policy = ForwardedPolicy(trusted=["10.0.0.1"])
+    policy = ForwardedPolicy(trusted=["10.0.0.1"], header="X-Forwarded-For")
     async with (
         serve(handler, "127.0.0.1", 0, forwarded=policy) as server,
         connect_through(server, X_Forwarded_For="192.0.2.1") as websocket,
@@ -562,7 +566,7 @@ async def test_forwarded_from_others():
 
 async def test_both_kinds_of_proxies():
     """A load balancer for TCP in front of an HTTP proxy: the former tells who the latter is."""
-    forwarded = ForwardedPolicy(trusted=["203.0.113.0/24"])
+    forwarded = ForwardedPolicy(trusted=["203.0.113.0/24"], header="X-Forwarded-For")
     async with server_of(forwarded=forwarded, limits=Limits(connections=1)) as server:
         for _ in range(2):
             async with connect_to(

@@ -71,19 +71,19 @@ class ForwardedPolicy:
     the one before it if the last one is the address of a trusted proxy, and so on. What comes
     before could be the client's invention.
 
-    A client could send the header that its proxy doesn't know of. So if a request has both,
-    neither is believed unless the policy says which one the proxies write.
+    A client could send the header that its proxy doesn't know of, and the proxy would pass it on.
+    So only the one that the proxies write is looked at.
 
     Arguments:
         trusted: addresses and networks of proxies, and ``"unix"``, as for ``ProxyPolicy``.
-        header: ``"Forwarded"`` or ``"X-Forwarded-For"`` if it is known which one they write.
+        header: ``"Forwarded"`` or ``"X-Forwarded-For"`` whichever they write.
 
     Raises:
         ValueError: if one of these isn't possible.
     """
 
-    def __init__(self, *, trusted: Trust, header: HeaderName | None = None) -> None:
-        if header not in (None, "Forwarded", "X-Forwarded-For"):
+    def __init__(self, *, trusted: Trust, header: HeaderName) -> None:
+        if header not in ("Forwarded", "X-Forwarded-For"):
             raise ValueError(f"header must be 'Forwarded' or 'X-Forwarded-For', not {header!r}")
         self.trusted = TrustedPeers(trusted)
         self.header = header
@@ -109,14 +109,11 @@ class ForwardedPolicy:
 
     def elements(self, headers: SupportsGetAll) -> Iterator[Element]:
         """Give what proxies added, the last of them first."""
-        forwarded = headers.get_all("Forwarded") if self.header != "X-Forwarded-For" else []
-        legacy = headers.get_all("X-Forwarded-For") if self.header != "Forwarded" else []
-        if forwarded and legacy:
-            return iter(())
-        if forwarded:
-            return read_forwarded(forwarded)
+        lines = headers.get_all(self.header)
+        if self.header == "Forwarded":
+            return read_forwarded(lines)
         return read_legacy(
-            legacy, headers.get_all("X-Forwarded-Proto"), headers.get_all("X-Forwarded-Host")
+            lines, headers.get_all("X-Forwarded-Proto"), headers.get_all("X-Forwarded-Host")
         )
 
 
@@ -173,7 +170,9 @@ def read_legacy(lines: list[str], protos: list[str], hosts: list[str]) -> Iterat
 
 
 def split(lines: Iterable[str]) -> list[str]:
-    return [item.strip(" \t") for line in lines for item in line.split(",")]
+    """Give the elements of lists, without empty ones (RFC 9110, section 5.6.1)."""
+    items = (item.strip(" \t") for line in lines for item in line.split(","))
+    return [item for item in items if item]
 
 
 def corresponding(values: list[str], nodes: list[str], place: int) -> str | None:

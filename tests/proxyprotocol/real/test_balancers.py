@@ -363,7 +363,7 @@ async def test_stream_server(files, kind):
 @pytest.mark.parametrize("kind", ["haproxy", "nginx"])
 async def test_forwarded(kind):
     """What the client itself claims doesn't count."""
-    policy = ForwardedPolicy(trusted=["127.0.0.1"])
+    policy = ForwardedPolicy(trusted=["127.0.0.1"], header="X-Forwarded-For")
     async with websocket_server(forwarded=policy) as (server, port):
         front = (
             haproxy(port, mode="http", options="option forwardfor")

@@ -140,7 +140,7 @@ async def test_nginx():
 async def test_http_proxies(files, kind):
     """What the client itself claims doesn't count."""
     [config] = blocks("HTTP proxies", kind)
-    policy = ForwardedPolicy(trusted=["127.0.0.1"])
+    policy = ForwardedPolicy(trusted=["127.0.0.1"], header="X-Forwarded-For")
     async with server_of(policy) as server:
         if kind == "haproxy":
             front = haproxy(config, port_of(server), files)
