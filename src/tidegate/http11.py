@@ -281,7 +281,7 @@ def parse_response(head: bytes | bytearray, proxy: bool = False) -> Response:
 def read_request(reader: StreamReader) -> Generator[None, None, Request]:
     """Read a request like `Request.parse`, but the faster way if all of it has come already."""
     end = reader.buffer.find(b"\r\n\r\n", 0, MAX_LINE_LENGTH)
-    if end < 0:
+    if end < 0 or reader.buffer.startswith(b"\r\n"):
         return (yield from Request.parse(reader.read_line))
     return parse_request((yield from reader.read_exact(end + 4)))
 
@@ -313,6 +313,9 @@ def parse_request_head(read_line: ReadLine) -> Generator[None, None, Request]:
     """Read a request as `Request.parse` does, but leave its body, if it has one, where it is."""
     try:
         line = yield from parse_line(read_line, RequestLineTooLong)
+        if not line:
+            # RFC 9112, section 2.2: at least one empty line before it is ignored.
+            line = yield from parse_line(read_line, RequestLineTooLong)
     except EOFError as exc:
         raise EOFError("connection closed while reading HTTP request line") from exc
     match = _request_line_re.fullmatch(line.decode("iso-8859-1") + "\r\n")

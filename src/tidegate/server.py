@@ -46,6 +46,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ServerProtocol"]
 
+# RFC 3986, section 3.2.2, and a port: what a Host header says, which may be nothing.
+is_host = re.compile(
+    r"(?:[-._~0-9A-Za-z!$&'()*+,;=%]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
+).fullmatch
+# Scheme and authority of a target.
+is_absolute = re.compile(r"(?:https?|wss?)://[^/?#]+", re.IGNORECASE).match
+
 
 class ServerProtocol(Protocol):
     """The server's side of a connection, without network.
@@ -101,6 +108,15 @@ class ServerProtocol(Protocol):
                     f"The opening handshake failed: {exc}.\n",
                 )
             )
+        except InvalidMessage as exc:
+            # RFC 9112, section 2.2. Who sent it may be a person, or a program with a log.
+            self.handshake_exc = InvalidMessage("did not receive a valid HTTP request")
+            self.handshake_exc.__cause__ = without_frames(exc)
+            if self.debug:
+                self.logger.debug("! request refused", exc_info=exc)
+            self.send_response(
+                self.reject(http.HTTPStatus.BAD_REQUEST, f"The opening handshake failed: {exc}.\n")
+            )
         except Exception as exc:
             self.handshake_exc = InvalidMessage("did not receive a valid HTTP request")
             self.handshake_exc.__cause__ = without_frames(exc)
@@ -108,6 +124,11 @@ class ServerProtocol(Protocol):
             self.reader = None
             self.frame_reader.stop()
         else:
+            # RFC 9112, section 3.2.2: a server has to accept the absolute form.
+            absolute = is_absolute(request.path)
+            if absolute is not None:
+                path = request.path[absolute.end() :]
+                request.path = path if path.startswith("/") else f"/{path}"
             if self.debug:
                 self.logger.debug("< %s %s %s", request.method, request.path, request.protocol)
                 self.log_headers("<", request.headers)
@@ -209,7 +230,9 @@ class ServerProtocol(Protocol):
         headers = request.headers
 
         # RFC 9110, section 7.2: exactly one.
-        one_value(headers, "Host")
+        host = one_value(headers, "Host")
+        if is_host(host) is None:
+            raise InvalidHeaderValue("Host", host)
 
         key = check_request_headers(headers)
         self.origin = self.process_origin(headers)
@@ -358,9 +381,9 @@ def check_request_headers(headers: Headers) -> str:
         raise InvalidUpgrade("Connection", ", ".join(options) if options else None)
     upgrade = headers.get_all("Upgrade")
     protocols = [protocol for value in upgrade for protocol in parse_upgrade(value)]
-    # RFC 6455, section 4.2.1: compared without regard to case. Anything next to it is refused,
-    # because nothing else is offered here.
-    if not (len(protocols) == 1 and protocols[0].lower() == "websocket"):
+    # RFC 6455, section 4.2.1: compared without regard to case. A client may offer others next to
+    # it (RFC 9110, section 7.8).
+    if not any(protocol.lower() == "websocket" for protocol in protocols):
         raise InvalidUpgrade("Upgrade", ", ".join(protocols) if protocols else None)
 
     key = one_value(headers, "Sec-WebSocket-Key")
