@@ -259,7 +259,7 @@ def test_not_http(data):
 
 @pytest.mark.parametrize("host", ["a b", "user@h", "[::1", "h:p", "a/b", "a:1:2"])
 def test_hosts_that_are_none(host):
-    server, sent, _, body, _ = answer(request(Host=host))
+    server, sent, _, _, _ = answer(request(Host=host))
     assert sent == 400
     assert isinstance(server.handshake_exc, InvalidHeaderValue)
 
