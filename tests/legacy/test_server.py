@@ -732,13 +732,21 @@ async def test_requests_for_something_else(request_, status):
             await asyncio.sleep(0)
 
 
-@pytest.mark.parametrize("data", [b"nonsense\r\n\r\n", b"\x16\x03\x01\x02\x00", b"GET / HTT"])
-async def test_peers_that_speak_something_else(data, caplog):
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"nonsense\r\n\r\n", b"HTTP/1.1 400 "),
+        (b"\x16\x03\x01\x02\x00\r\n", b"HTTP/1.1 400 "),
+        (b"GET / HTT", b""),
+    ],
+)
+async def test_peers_that_speak_something_else(data, status, caplog):
     async with serve(echo, "127.0.0.1", 0) as server:
         reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
         writer.write(data)
         writer.write_eof()
-        assert await reader.read() == b""
+        response = await reader.read()
+        assert response.startswith(status) and bool(response) == bool(status)
         writer.close()
         await writer.wait_closed()
         while server.websockets:
