@@ -18,6 +18,34 @@ if _os.environ.get("TIDEGATE_NO_EXTENSIONS") or __name__ != "tidegate":
 TYPE_CHECKING = False
 
 if TYPE_CHECKING:
+    # Type checkers take a name that is imported as itself for public.
+    # isort: off
+    from . import (
+        asyncio as asyncio,
+        auth as auth,
+        client as client,
+        connection as connection,
+        datastructures as datastructures,
+        exceptions as exceptions,
+        extensions as extensions,
+        frames as frames,
+        framing as framing,
+        handshake as handshake,
+        headers as headers,
+        http as http,
+        http11 as http11,
+        legacy as legacy,
+        protocol as protocol,
+        proxy as proxy,
+        proxyprotocol as proxyprotocol,
+        server as server,
+        streams as streams,
+        typing as typing,
+        uri as uri,
+        utils as utils,
+    )
+    # isort: on
+
     from .asyncio.client import ClientConnection, connect, unix_connect
     from .asyncio.defaults import Client
     from .asyncio.router import Router, route, unix_route
@@ -157,6 +185,43 @@ __all__ = [
     "unix_serve",
 ]
 
+# The older API's. Programs for it find connect, serve and broadcast in tidegate.client and
+# tidegate.server, or run with tidegate run --api 13.
+_OLDER_NAMES: dict[str, str | tuple[str, str]] = {
+    "BasicAuthWebSocketServerProtocol": (".legacy.auth", "use tidegate.basic_auth"),
+    "basic_auth_protocol_factory": (".legacy.auth", "use tidegate.basic_auth"),
+    "WebSocketClientProtocol": (".legacy.client", "use tidegate.ClientConnection"),
+    "AbortHandshake": (".legacy.exceptions", "return a Response from process_request"),
+    "InvalidStatusCode": (".legacy.exceptions", "use tidegate.InvalidStatus"),
+    "RedirectHandshake": (".legacy.exceptions", "use tidegate.InvalidStatus"),
+    "WebSocketProtocolError": (".legacy.exceptions", "use tidegate.ProtocolError"),
+    "WebSocketCommonProtocol": (
+        ".legacy.protocol",
+        "use tidegate.ClientConnection or tidegate.ServerConnection",
+    ),
+    "WebSocketServer": (".legacy.server", "use tidegate.Server"),
+    "WebSocketServerProtocol": (".legacy.server", "use tidegate.ServerConnection"),
+    "ClientPerMessageDeflateFactory": (
+        ".extensions.permessage_deflate",
+        "use tidegate.extensions.permessage_deflate.ClientPerMessageDeflateFactory",
+    ),
+    "ServerPerMessageDeflateFactory": (
+        ".extensions.permessage_deflate",
+        "use tidegate.extensions.permessage_deflate.ServerPerMessageDeflateFactory",
+    ),
+    "encode_data": (".legacy.framing", "use str.encode()"),
+    "parse_close": (".legacy.framing", "use tidegate.Close.parse"),
+    "prepare_data": (".legacy.framing", "use str.encode() and tidegate.Opcode"),
+    "serialize_close": (".legacy.framing", "use tidegate.Close.serialize"),
+    "build_request": (".legacy.handshake", "use tidegate.ClientProtocol"),
+    "check_response": (".legacy.handshake", "use tidegate.ClientProtocol"),
+    "build_response": (".legacy.handshake", "use tidegate.ServerProtocol"),
+    "check_request": (".legacy.handshake", "use tidegate.ServerProtocol"),
+    "ExtensionHeader": (".typing", "use tidegate.typing.ExtensionHeader"),
+    "WebSocketURI": (".uri", "use tidegate.uri.WebSocketURI"),
+    "parse_uri": (".uri", "use tidegate.uri.parse_uri"),
+}
+
 _lazy_import(
     globals(),
     {
@@ -230,40 +295,28 @@ _lazy_import(
         "StatusLike": ".typing",
         "Subprotocol": ".typing",
     },
-    # The older API's. Programs for it find connect, serve and broadcast in tidegate.client and
-    # tidegate.server, or run with tidegate run --api 13.
-    deprecated_aliases={
-        "BasicAuthWebSocketServerProtocol": (".legacy.auth", "use tidegate.basic_auth"),
-        "basic_auth_protocol_factory": (".legacy.auth", "use tidegate.basic_auth"),
-        "WebSocketClientProtocol": (".legacy.client", "use tidegate.ClientConnection"),
-        "AbortHandshake": (".legacy.exceptions", "return a Response from process_request"),
-        "InvalidStatusCode": (".legacy.exceptions", "use tidegate.InvalidStatus"),
-        "RedirectHandshake": (".legacy.exceptions", "use tidegate.InvalidStatus"),
-        "WebSocketProtocolError": (".legacy.exceptions", "use tidegate.ProtocolError"),
-        "WebSocketCommonProtocol": (
-            ".legacy.protocol",
-            "use tidegate.ClientConnection or tidegate.ServerConnection",
-        ),
-        "WebSocketServer": (".legacy.server", "use tidegate.Server"),
-        "WebSocketServerProtocol": (".legacy.server", "use tidegate.ServerConnection"),
-        "ClientPerMessageDeflateFactory": (
-            ".extensions.permessage_deflate",
-            "use tidegate.extensions.permessage_deflate.ClientPerMessageDeflateFactory",
-        ),
-        "ServerPerMessageDeflateFactory": (
-            ".extensions.permessage_deflate",
-            "use tidegate.extensions.permessage_deflate.ServerPerMessageDeflateFactory",
-        ),
-        "encode_data": (".legacy.framing", "use str.encode()"),
-        "parse_close": (".legacy.framing", "use tidegate.Close.parse"),
-        "prepare_data": (".legacy.framing", "use str.encode() and tidegate.Opcode"),
-        "serialize_close": (".legacy.framing", "use tidegate.Close.serialize"),
-        "build_request": (".legacy.handshake", "use tidegate.ClientProtocol"),
-        "check_response": (".legacy.handshake", "use tidegate.ClientProtocol"),
-        "build_response": (".legacy.handshake", "use tidegate.ServerProtocol"),
-        "check_request": (".legacy.handshake", "use tidegate.ServerProtocol"),
-        "ExtensionHeader": (".typing", "use tidegate.typing.ExtensionHeader"),
-        "WebSocketURI": (".uri", "use tidegate.uri.WebSocketURI"),
-        "parse_uri": (".uri", "use tidegate.uri.parse_uri"),
-    },
+    deprecated_aliases={**_OLDER_NAMES, "legacy": (".legacy:", "use tidegate.asyncio")},
+    submodules=[
+        "asyncio",
+        "auth",
+        "client",
+        "connection",
+        "datastructures",
+        "exceptions",
+        "extensions",
+        "frames",
+        "framing",
+        "handshake",
+        "headers",
+        "http",
+        "http11",
+        "protocol",
+        "proxy",
+        "proxyprotocol",
+        "server",
+        "streams",
+        "typing",
+        "uri",
+        "utils",
+    ],
 )

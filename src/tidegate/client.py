@@ -323,6 +323,7 @@ def is_certificate_error(exc: BaseException) -> bool:
 lazy_import(
     globals(),
     deprecated_aliases={
+        "USER_AGENT": (".http11", "use tidegate.http11.USER_AGENT"),
         "ClientConnection": (".client:ClientProtocol", "use tidegate.ClientProtocol"),
         "Connect": (".legacy.client", "use tidegate.connect"),
         "WebSocketClientProtocol": (".legacy.client", "use tidegate.ClientConnection"),

@@ -13,6 +13,13 @@ lazy_import(
         "Event": (".protocol", "use tidegate.protocol.Event"),
         "SEND_EOF": (".protocol", "use tidegate.protocol.SEND_EOF"),
         "Side": (".protocol", "use tidegate.Side"),
+        "CLIENT": (".protocol", "use tidegate.Side.CLIENT"),
+        "SERVER": (".protocol", "use tidegate.Side.SERVER"),
         "State": (".protocol", "use tidegate.State"),
+        "CONNECTING": (".protocol", "use tidegate.State.CONNECTING"),
+        "OPEN": (".protocol", "use tidegate.State.OPEN"),
+        "CLOSING": (".protocol", "use tidegate.State.CLOSING"),
+        "CLOSED": (".protocol", "use tidegate.State.CLOSED"),
+        "OK_CLOSE_CODES": (".frames", "use tidegate.frames.OK_CLOSE_CODES"),
     },
 )

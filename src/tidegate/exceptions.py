@@ -53,7 +53,7 @@ import ssl
 import typing as t
 import warnings
 
-from .imports import lazy_import
+from .imports import lazy_import, warn_of_attribute
 from .printable import printable, without_password
 
 if t.TYPE_CHECKING:
@@ -169,22 +169,16 @@ class ConnectionClosed(WebSocketException):
     @property
     def code(self) -> int:
         """The code of the Close frame received, 1006 without one (deprecated)."""
-        warnings.warn(
-            "ConnectionClosed.code is deprecated: use Protocol.close_code"
-            " or ConnectionClosed.rcvd.code",
-            DeprecationWarning,
-            stacklevel=2,
+        warn_of_attribute(
+            "ConnectionClosed.code", "use Protocol.close_code or ConnectionClosed.rcvd.code"
         )
         return 1006 if self.rcvd is None else self.rcvd.code
 
     @property
     def reason(self) -> str:
         """The reason of the Close frame received, empty without one (deprecated)."""
-        warnings.warn(
-            "ConnectionClosed.reason is deprecated: use Protocol.close_reason"
-            " or ConnectionClosed.rcvd.reason",
-            DeprecationWarning,
-            stacklevel=2,
+        warn_of_attribute(
+            "ConnectionClosed.reason", "use Protocol.close_reason or ConnectionClosed.rcvd.reason"
         )
         return "" if self.rcvd is None else self.rcvd.reason
 
@@ -647,5 +641,10 @@ lazy_import(
         "InvalidStatusCode": (".legacy.exceptions", "use tidegate.InvalidStatus"),
         "RedirectHandshake": (".legacy.exceptions", "use tidegate.InvalidStatus"),
         "WebSocketProtocolError": (".legacy.exceptions", "use tidegate.ProtocolError"),
+        "CLOSE_CODES": (
+            ".frames:CLOSE_CODE_EXPLANATIONS",
+            "use tidegate.frames.CLOSE_CODE_EXPLANATIONS",
+        ),
+        "format_close": (".legacy.framing", "use str() of a tidegate.Close"),
     },
 )

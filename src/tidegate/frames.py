@@ -12,6 +12,7 @@ import typing as t
 from collections.abc import Callable, Generator, Sequence
 
 from .exceptions import InvalidReason, PayloadTooBig, ProtocolError
+from .imports import lazy_import
 from .printable import printable
 from .typing import BytesLike
 from .utils import apply_mask
@@ -399,3 +400,25 @@ class Close:
     def _check_code(self) -> None:
         if not (self.code in EXTERNAL_CLOSE_CODES or 3000 <= self.code < 5000):
             raise ProtocolError("invalid status code")
+
+
+lazy_import(
+    globals(),
+    deprecated_aliases={
+        "OP_CONT": (".frames:CONT", "use tidegate.Opcode.CONT"),
+        "OP_TEXT": (".frames:TEXT", "use tidegate.Opcode.TEXT"),
+        "OP_BINARY": (".frames:BINARY", "use tidegate.Opcode.BINARY"),
+        "OP_CLOSE": (".frames:CLOSE", "use tidegate.Opcode.CLOSE"),
+        "OP_PING": (".frames:PING", "use tidegate.Opcode.PING"),
+        "OP_PONG": (".frames:PONG", "use tidegate.Opcode.PONG"),
+        "CLOSE_CODES": (
+            ".frames:CLOSE_CODE_EXPLANATIONS",
+            "use tidegate.frames.CLOSE_CODE_EXPLANATIONS",
+        ),
+        "check_close": (".legacy.framing", "use tidegate.Close.check"),
+        "parse_close": (".legacy.framing", "use tidegate.Close.parse"),
+        "prepare_ctrl": (".legacy.framing", "use str.encode()"),
+        "prepare_data": (".legacy.framing", "use str.encode() and tidegate.Opcode"),
+        "serialize_close": (".legacy.framing", "use tidegate.Close.serialize"),
+    },
+)

@@ -32,6 +32,11 @@ lazy_import(
         "serialize_close": (".legacy.framing", "use tidegate.Close.serialize"),
         "CTRL_OPCODES": (".frames", "use tidegate.frames.CTRL_OPCODES"),
         "DATA_OPCODES": (".frames", "use tidegate.frames.DATA_OPCODES"),
+        "EXTERNAL_CLOSE_CODES": (
+            ".frames",
+            "use tidegate.frames.EXTERNAL_CLOSE_CODES",
+        ),
+        "check_close": (".legacy.framing", "use tidegate.Close.check"),
         "OP_CONT": (".frames:CONT", "use tidegate.Opcode.CONT"),
         "OP_TEXT": (".frames:TEXT", "use tidegate.Opcode.TEXT"),
         "OP_BINARY": (".frames:BINARY", "use tidegate.Opcode.BINARY"),

@@ -16,5 +16,7 @@ lazy_import(
         "check_response": (".legacy.handshake", CLIENT),
         "build_response": (".legacy.handshake", SERVER),
         "check_request": (".legacy.handshake", SERVER),
+        "accept": (".utils:accept_key", "use tidegate.utils.accept_key"),
+        "GUID": (".utils", "use tidegate.utils.GUID"),
     },
 )

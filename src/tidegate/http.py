@@ -18,6 +18,8 @@ lazy_import(
         "Headers": (".datastructures", "use tidegate.Headers"),
         "MultipleValuesError": (".datastructures", "use tidegate.MultipleValuesError"),
         "USER_AGENT": (".http11", "use tidegate.http11.USER_AGENT"),
+        "PYTHON_VERSION": (".http11", "use tidegate.http11.PYTHON_VERSION"),
+        "build_host": (".headers", "use tidegate.headers.build_host"),
         "read_request": (".legacy.http", "use tidegate.http11.Request.parse"),
         "read_response": (".legacy.http", "use tidegate.http11.Response.parse"),
     },

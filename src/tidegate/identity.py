@@ -11,5 +11,8 @@ from .version import version
 # For the headers User-Agent and Server.
 PRODUCT = f"tidegate/{version}"
 
+# The generation of websockets' API, 17 or 13, whose place tidegate has in this process.
+stands_in_for: int | None = None
+
 # What the names of the loggers of clients and servers begin with.
 loggers = "tidegate"

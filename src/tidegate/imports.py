@@ -27,12 +27,12 @@ def import_name(name: str, source: str, namespace: dict[str, Any]) -> Any:
     Args:
         name: the name of the object.
         source: the module, relative to the package (``.frames``) or absolute; ``module:other`` if
-            the object has another name there.
+            the object has another name there, ``module:`` for the module itself.
         namespace: the globals of the module that imports.
     """
-    source, _, other = source.partition(":")
+    source, colon, other = source.partition(":")
     module = importlib.import_module(source, namespace["__package__"])
-    return getattr(module, other or name)
+    return module if colon and not other else getattr(module, other or name)
 
 
 def import_deprecated(name: str, source: str, namespace: dict[str, Any]) -> Any:
@@ -42,10 +42,29 @@ def import_deprecated(name: str, source: str, namespace: dict[str, Any]) -> Any:
         return import_name(name, source, namespace)
 
 
+def warn_of_attribute(name: str, advice: str) -> None:
+    """Warn the caller's caller of a deprecated attribute of an object.
+
+    Where tidegate stands in for `websockets` the warning is seen by those who ask for warnings
+    only, as theirs: it is shown for the module of the class, and not for the program.
+
+    Args:
+        name: what was used.
+        advice: what to do instead.
+
+    """
+    if warn_of_deprecated:
+        from . import identity
+
+        level = 3 if identity.stands_in_for is None else 2
+        warnings.warn(f"{name} is deprecated: {advice}", DeprecationWarning, stacklevel=level)
+
+
 def lazy_import(
     namespace: dict[str, Any],
     aliases: dict[str, str] | None = None,
     deprecated_aliases: dict[str, str | tuple[str, str]] | None = None,
+    submodules: Iterable[str] = (),
 ) -> None:
     """Make names available in a package or module, without importing them now (PEP 562).
 
@@ -54,6 +73,7 @@ def lazy_import(
         aliases: for each name the module that has it, relative to the package.
         deprecated_aliases: the same for names whose first use warns with DeprecationWarning, or
             the module and what to do instead, such as ``use tidegate.connect``.
+        submodules: modules of the package that are its attributes before anything imports them.
 
     Raises:
         ValueError: if a name is given twice, or ``namespace`` has it or has been through this.
@@ -69,6 +89,8 @@ def lazy_import(
         if taken:
             raise ValueError(f"there already: {', '.join(sorted(taken))}")
     package = namespace["__name__"]
+    # Those that were imported meanwhile are found as any other name is.
+    current.update((name, f".{name}:") for name in submodules)
 
     def __getattr__(name: str) -> Any:
         source = current.get(name)

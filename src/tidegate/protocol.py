@@ -570,5 +570,13 @@ lazy_import(
             "use tidegate.ClientConnection or tidegate.ServerConnection",
         ),
         "broadcast": (".legacy.protocol", "use tidegate.broadcast"),
+        "CTRL_OPCODES": (".frames", "use tidegate.frames.CTRL_OPCODES"),
+        "DATA_OPCODES": (".frames", "use tidegate.frames.DATA_OPCODES"),
+        "OP_CONT": (".frames:CONT", "use tidegate.Opcode.CONT"),
+        "OP_TEXT": (".frames:TEXT", "use tidegate.Opcode.TEXT"),
+        "OP_BINARY": (".frames:BINARY", "use tidegate.Opcode.BINARY"),
+        "OP_CLOSE": (".frames:CLOSE", "use tidegate.Opcode.CLOSE"),
+        "OP_PING": (".frames:PING", "use tidegate.Opcode.PING"),
+        "OP_PONG": (".frames:PONG", "use tidegate.Opcode.PONG"),
     },
 )

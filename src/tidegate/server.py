@@ -481,6 +481,7 @@ def http_date() -> str:
 lazy_import(
     globals(),
     deprecated_aliases={
+        "USER_AGENT": (".http11", "use tidegate.http11.USER_AGENT"),
         "Serve": (".legacy.server", "use tidegate.serve"),
         "ServerConnection": (".server:ServerProtocol", "use tidegate.ServerProtocol"),
         "WebSocketServer": (".legacy.server", "use tidegate.Server"),

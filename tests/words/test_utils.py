@@ -150,9 +150,15 @@ def test_names_of_the_package() -> None:
     for_type_checkers = {
         alias.name: f".{node.module}"
         for node in block.body
-        if isinstance(node, ast.ImportFrom)
+        if isinstance(node, ast.ImportFrom) and node.module
         for alias in node.names
     }
+    submodules_for_type_checkers = [
+        alias.name
+        for node in block.body
+        if isinstance(node, ast.ImportFrom) and not node.module
+        for alias in node.names
+    ]
     (call,) = (
         node.value
         for node in tree.body
@@ -160,6 +166,11 @@ def test_names_of_the_package() -> None:
     )
     aliases = ast.literal_eval(call.args[1])
     assert aliases == for_type_checkers
+    (submodules,) = (
+        ast.literal_eval(keyword.value) for keyword in call.keywords if keyword.arg == "submodules"
+    )
+    # The package of the older API warns.
+    assert sorted([*submodules, "legacy"]) == submodules_for_type_checkers
     assert sorted([*aliases, "__version__"]) == sorted(tidegate.__all__)
     for name, source in aliases.items():
         module = importlib.import_module(source, "tidegate")

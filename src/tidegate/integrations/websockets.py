@@ -43,6 +43,9 @@ OLDER_MEANINGS = {
     "serve": "legacy.server",
     "unix_serve": "legacy.server",
     "broadcast": "legacy.server",
+    # Those without a transport, which are called ClientProtocol and ServerProtocol now.
+    "ClientConnection": "client",
+    "ServerConnection": "server",
 }
 
 # Environment variables of its documentation that tidegate has with another beginning.
@@ -200,6 +203,7 @@ def install(api: int = 17, *, report: bool = False) -> None:
         value = os.environ.get(f"WEBSOCKETS_{name}")
         if value is not None:
             os.environ.setdefault(f"TIDEGATE_{name}", value)
+    identity.stands_in_for = api
     rename_loggers()
     say_version(VERSIONS[api])
 
@@ -241,6 +245,9 @@ def use_older_meanings() -> None:
         warnings.simplefilter("ignore", DeprecationWarning)
         for name, module in OLDER_MEANINGS.items():
             setattr(package, name, getattr(importlib.import_module(f"{TIDEGATE}.{module}"), name))
+    names = vars(package)
+    # For `from websockets import *`.
+    names["__all__"] = sorted({*names["__all__"], *names["_OLDER_NAMES"]})
 
 
 def install_in_children(api: int, report: bool) -> None:

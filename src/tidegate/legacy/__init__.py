@@ -89,4 +89,14 @@ lazy_import(
         "serve": ".server",
         "unix_serve": ".server",
     },
+    submodules=[
+        "auth",
+        "client",
+        "exceptions",
+        "framing",
+        "handshake",
+        "http",
+        "protocol",
+        "server",
+    ],
 )

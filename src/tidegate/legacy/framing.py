@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Frame",
+    "check_close",
     "encode_data",
+    "format_close",
     "parse_close",
     "prepare_ctrl",
     "prepare_data",
@@ -194,3 +196,18 @@ def serialize_close(code: int, reason: str) -> bytes:
 
     """
     return Close(code, reason).serialize()
+
+
+def check_close(code: int) -> None:
+    """Check the code of a Close frame.
+
+    Raises:
+        ProtocolError: if it isn't one that may be sent.
+
+    """
+    Close(code, "").check()
+
+
+def format_close(code: int, reason: str) -> str:
+    """Give the code of a Close frame, what it means and the reason, for a message."""
+    return str(Close(code, reason))
