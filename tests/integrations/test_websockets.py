@@ -225,6 +225,55 @@ def test_importing_costs_nothing_before_it_is_needed() -> None:
     assert run_code(code) == "[]\n"
 
 
+@pytest.mark.parametrize(
+    ("program", "says"),
+    [
+        ("serve(lambda ws, path: None)", "websocket.request.path"),
+        ("serve(lambda ws: None, process_request=lambda path, headers: None)", "process_request"),
+        ("serve(lambda ws: None, create_protocol=object)", "create_protocol=, an argument"),
+        ("connect('ws://x', extra_headers={})", "use additional_headers="),
+        ("connect('ws://x', create_connection=websockets.WebSocketClientProtocol)", "a subclass"),
+    ],
+)
+@pytest.mark.parametrize("install", ["", "install()"])
+def test_a_type_error_names_the_older_way(program: str, says: str, install: str) -> None:
+    code = f"""
+        from tidegate.integrations.websockets import install
+        {install}
+        import tidegate as websockets
+        from tidegate.asyncio.client import connect
+        from tidegate.asyncio.server import serve
+        {program}
+        """
+    done = run("-c", textwrap.dedent(code))
+    error = done.stderr.splitlines()[-1]
+    assert error.startswith("TypeError: ")
+    assert says in error
+    # A program that was written for tidegate can't be run so.
+    assert ("tidegate run --api 13" in error) == bool(install)
+
+
+def test_warnings_of_attributes_are_where_websockets_has_them(program) -> None:
+    path = program(
+        """
+        import warnings
+        from websockets.exceptions import ConnectionClosed
+        from websockets.frames import Close
+        exc = ConnectionClosed(Close(1000, ""), None)
+        print(exc.code, repr(exc.reason))
+        """
+    )
+    # In view of nobody but those who want to see it, ...
+    for api in "13", "17":
+        done = tidegate_run("--api", api, path)
+        assert (done.stdout, done.stderr) == ("1000 ''\n", "")
+    # ... which is of the program otherwise.
+    done = run("-c", Path(path).read_text().replace("websockets", "tidegate"))
+    assert done.stderr.count("DeprecationWarning: ConnectionClosed.") == 2
+    done = run("-W", "error", "-m", "tidegate", "run", path)
+    assert "DeprecationWarning: ConnectionClosed.code is deprecated" in done.stderr
+
+
 # tidegate run
 
 
@@ -402,8 +451,16 @@ def test_the_report(program) -> None:
             with contextlib.suppress(ImportError):
                 from websockets.asyncio.client import no_function
         hasattr(websockets, "no_name")
-        hasattr(websockets.Close(1000, ""), "no_attribute")
+        hasattr(websockets.framing, "no_frame")
+        hasattr(websockets.http11.Request("/", websockets.Headers()), "path")
+        from tidegate.integrations.attributes import ATTRIBUTES
+        ATTRIBUTES["Close"] += " newer"
+        hasattr(websockets.Close(1000, ""), "newer")
+        # The program's own, and tidegate's.
         hasattr(websockets.Close(1000, ""), "__array__")
+        hasattr(websockets.Close(1000, ""), "user")
+        import tidegate.proxy
+        hasattr(tidegate.proxy, "no_such_thing")
         """
     )
     done = tidegate_run("--report", path)
@@ -411,8 +468,9 @@ def test_the_report(program) -> None:
     lines = done.stderr.splitlines()
     assert lines[0] == f"tidegate run: {path}: names of websockets that tidegate doesn't have:"
     assert [line.split() for line in lines[1:]] == [
-        ["Close.no_attribute", "once,", "first", "at", f"{path}:10"],
+        ["Close.newer", "once,", "first", "at", f"{path}:14"],
         ["websockets.asyncio.client.no_function", "3", "times,", "first", "at", f"{path}:8"],
+        ["websockets.framing.no_frame", "once,", "first", "at", f"{path}:10"],
         ["websockets.no_name", "once,", "first", "at", f"{path}:9"],
         ["websockets.nothing", "once,", "first", "at", f"{path}:5"],
     ]

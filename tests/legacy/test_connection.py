@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
 import selectors
@@ -45,6 +46,16 @@ async def test_two_coroutines_that_receive():
             await client.recv()
         await client.send("x")
         assert await first == "x"
+
+
+async def test_what_an_iteration_has_of_an_asynchronous_generator():
+    async with connected() as (client, _):
+        await client.send("x")
+        async with contextlib.aclosing(aiter(client)) as messages:
+            assert await messages.asend(None) == "x"
+        with pytest.raises(LookupError):
+            await messages.athrow(LookupError)
+        assert client.open
 
 
 async def test_iteration_ends_when_the_connection_is_closed():

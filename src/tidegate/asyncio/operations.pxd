@@ -100,3 +100,4 @@ cdef Operation new_operation(
 cdef class MessageIterator:
     cdef Link link
     cdef Waiter waiter
+    cdef bint given_up

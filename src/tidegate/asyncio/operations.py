@@ -282,9 +282,32 @@ class MessageIterator:
     def __init__(self, link: Link, waiter: Waiter) -> None:
         self.link = link
         self.waiter = waiter
+        self.given_up = False
 
     def __aiter__(self) -> MessageIterator:
         return self
 
     def __anext__(self) -> Any:
+        if self.given_up:
+            return no_more()
         return new_operation(self.link, self.waiter, NEXT, AS_SENT, None, None)
+
+    # What makes it an asynchronous generator for those who ask, such as contextlib.aclosing()
+
+    def asend(self, value: Any) -> Any:
+        """Give the next message; there is nothing to do with the value."""
+        return self.__anext__()
+
+    async def athrow(self, kind: Any, value: Any = None, traceback: Any = None) -> None:
+        """End the iteration with an exception. The connection stays as it is."""
+        self.given_up = True
+        raise_(kind, value, traceback)
+
+    async def aclose(self) -> None:
+        """End the iteration. The connection stays as it is."""
+        self.given_up = True
+
+
+async def no_more() -> None:
+    """Be the end of an iteration that was given up."""
+    raise StopAsyncIteration

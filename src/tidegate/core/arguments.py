@@ -5,6 +5,8 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from ..identity import way_out
+
 # What was called so until version 13 of websockets -> what to do now.
 OLDER_ARGUMENTS = {
     "connect": {
@@ -49,7 +51,7 @@ def refuse_older_arguments(function: str, kwargs: dict[str, Any]) -> None:
         if name in kwargs:
             raise TypeError(
                 f"{function}() got {name}=, an argument of the older API of websockets (13 and "
-                f"before): {advice}"
+                f"before): {advice}{way_out()}"
             )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from ..identity import way_out
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -76,10 +78,14 @@ def check_function(argument: str, function: Any, names: tuple[str, ...], other: 
     signature = signature_of(function)
     if signature is None:
         return
-    if not accepts(signature, *names) or (other and positional_names(signature)[:1] == [other]):
+    of_other = bool(other) and positional_names(signature)[:1] == [other]
+    if not accepts(signature, *names) or of_other:
+        advice = f"write def {argument}({', '.join(names)})"
+        if of_other and other != "connection":
+            advice += way_out()
         raise TypeError(
             f"{argument} is called with ({', '.join(names)}), but {describe(function)} has the "
-            f"arguments {signature}: write def {argument}({', '.join(names)})"
+            f"arguments {signature}: {advice}"
         )
 
 
@@ -99,7 +105,7 @@ def check_handler(handler: Any) -> None:
     if signature is not None and not accepts(signature, "websocket"):
         advice = "write async def handler(websocket)"
         if accepts(signature, "websocket", "path"):
-            advice += ", and websocket.request.path for the path"
+            advice += f", and websocket.request.path for the path{way_out()}"
         raise TypeError(
             f"the handler is called with the connection, but {describe(handler)} has the "
             f"arguments {signature}: {advice}"
@@ -124,7 +130,7 @@ def check_connection_class(cls: Any, base: type) -> None:
     if isinstance(cls, type):
         if not issubclass(cls, base):
             raise TypeError(
-                f"create_connection: {cls.__name__} isn't a subclass of {base.__name__}"
+                f"create_connection: {cls.__name__} isn't a subclass of {base.__name__}{way_out()}"
             )
         check_methods(cls, base, METHODS)
 

@@ -8,13 +8,32 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from .attributes import ATTRIBUTES
+
 TIDEGATE = __package__.partition(".")[0]
 
 # Who looks for names that nobody expects to be there, to find out what an object is.
 OTHERS = ("aiofastnet", "asyncio", "inspect", "uvloop")
 
-# Where the classes are that programs get objects of.
+# Packages of tidegate's own, of which websockets has none.
+OWN = ("cli", "core", "integrations", "proxy", "proxyprotocol", "testing", "wire")
+
+# Where names are that programs may look for, and the classes that they get objects of.
 MODULES = (
+    "auth",
+    "connection",
+    "extensions.base",
+    "extensions.permessage_deflate",
+    "framing",
+    "handshake",
+    "headers",
+    "http",
+    "legacy.auth",
+    "legacy.framing",
+    "legacy.handshake",
+    "legacy.http",
+    "typing",
+    "utils",
     "asyncio.client",
     "asyncio.connection",
     "asyncio.server",
@@ -50,7 +69,8 @@ class Report:
         for name in MODULES:
             importlib.import_module(f"{TIDEGATE}.{name}")
         for name, module in list(sys.modules.items()):
-            if name.partition(".")[0] == TIDEGATE:
+            package, _, rest = name.partition(".")
+            if package == TIDEGATE and rest.partition(".")[0] not in OWN:
                 self.watch(module)
         atexit.register(self.tell)
 
@@ -112,7 +132,11 @@ def missing_attribute(report: Report) -> Any:
     """Give a ``__getattr__`` that tells a report of attributes which an object doesn't have."""
 
     def __getattr__(self: Any, name: str) -> Any:
-        report.record(f"{type(self).__name__}.{name}")
+        # A program gives attributes of its own to objects and subclasses, and asks for them.
+        for cls in type(self).__mro__:
+            if name in ATTRIBUTES.get(cls.__name__, "").split():
+                report.record(f"{type(self).__name__}.{name}")
+                break
         raise AttributeError(
             f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self
         )
