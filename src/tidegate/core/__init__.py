@@ -1,1 +1,1 @@
-"""What every face stands on: the life of one connection, and its opening, without waiting."""
+"""What every face stands on: the life of one connection, its opening and TLS, without waiting."""

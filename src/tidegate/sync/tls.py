@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 import threading
 import time
 import typing as t
+
+from ..core.tls import TLS
 
 __all__ = ["SocketLike", "TLSStream"]
 
@@ -22,7 +25,7 @@ class TLSStream:
     ``SSLContext.wrap_socket()`` needs a socket of the operating system below; this doesn't, so that
     TLS to a server goes through TLS to a proxy. One thread may receive while another sends.
 
-    Arguments:
+    Args:
         sock: the connection below, such as an ``ssl.SSLSocket``. It is closed with this stream.
         context: how to do TLS.
         server_hostname: the name in the server's certificate.
@@ -30,11 +33,7 @@ class TLSStream:
 
     def __init__(self, sock: SocketLike, context: ssl.SSLContext, server_hostname: str) -> None:
         self.sock = sock
-        self.incoming = ssl.MemoryBIO()
-        self.outgoing = ssl.MemoryBIO()
-        self.object = context.wrap_bio(
-            self.incoming, self.outgoing, server_hostname=server_hostname
-        )
+        self.tls = TLS(context, server_hostname=server_hostname, peer=server_hostname)
         # OpenSSL allows one thread at a time; it is held while data is moved, not while waiting.
         self.lock = threading.Lock()
         # Keeps what is encrypted in its order on its way out.
@@ -43,71 +42,70 @@ class TLSStream:
     def do_handshake(self, deadline: float | None = None) -> None:
         """Do the TLS handshake.
 
-        Arguments:
+        Args:
             deadline: the ``time.monotonic()`` until which it has time, None for no limit.
 
         Raises:
             TimeoutError: if it takes longer.
             ssl.SSLError: if it fails.
+            ConnectionResetError: if the other side closed the connection.
         """
         while True:
             if deadline is not None:
                 limit(self.sock, deadline)
             try:
                 with self.lock:
-                    self.object.do_handshake()
-            except ssl.SSLWantReadError:
-                self.flush()
-                if not self.fill():
-                    raise ConnectionResetError() from None
+                    done = self.tls.handshake()
             except ssl.SSLError:
-                # The other side should learn why.
-                self.flush()
+                # The other side should learn why. If it is gone, the first error counts.
+                with contextlib.suppress(OSError):
+                    self.flush()
                 raise
-            else:
-                self.flush()
+            self.flush()
+            if done:
                 return
+            self.fill()
 
     def flush(self) -> None:
         """Send what is encrypted."""
         with self.sending:
             with self.lock:
-                data = self.outgoing.read()
+                data = self.tls.output()
             if data:
                 self.sock.sendall(data)
 
-    def fill(self) -> bool:
-        """Wait for something to decrypt; say whether there is any."""
+    def fill(self) -> None:
+        """Wait for something to decrypt, or for the end."""
         data = self.sock.recv(READ_SIZE)
         with self.lock:
             if data:
-                self.incoming.write(data)
+                self.tls.received(data)
             else:
-                self.incoming.write_eof()
-        return bool(data)
+                self.tls.received_end()
 
     # As in a socket
 
     def recv(self, size: int) -> bytes:
         """Wait for data; give none at the end of the stream."""
-        while True:
-            try:
-                with self.lock:
-                    return self.object.read(size)
-            except ssl.SSLWantReadError:
-                # TLS itself may have something to answer.
-                self.flush()
-                self.fill()
-            except ssl.SSLEOFError:
-                # It breaks off; an ssl.SSLSocket doesn't make a difference either.
-                return b""
+        buffer = bytearray(size)
+        return bytes(buffer[: self.recv_into(buffer)])
 
     def recv_into(self, buffer: bytearray | memoryview, size: int = 0) -> int:
-        """Wait for data and put it into a buffer; give its size, 0 at the end of the stream."""
-        view = memoryview(buffer)
-        data = self.recv(size or len(view))
-        view[: len(data)] = data
-        return len(data)
+        """Wait for data and put it into a buffer; give its size, 0 at the end of the stream.
+
+        A stream that breaks off has ended, too; an ``ssl.SSLSocket`` doesn't make a difference
+        either.
+        """
+        view = memoryview(buffer)[: size or None]
+        while True:
+            with self.lock:
+                n = self.tls.decrypt_into(view)
+                done = bool(n) or self.tls.ended or not len(view)
+            if done:
+                return n
+            # TLS itself may have something to answer.
+            self.flush()
+            self.fill()
 
     def pending(self) -> int:
         """Give how many bytes may be received without waiting, at least.
@@ -115,7 +113,7 @@ class TLSStream:
         ``select()`` cannot see these.
         """
         with self.lock:
-            pending = self.object.pending() + self.incoming.pending
+            pending = self.tls.pending()
         below = getattr(self.sock, "pending", None)
         return pending + (below() if below is not None else 0)
 
@@ -125,8 +123,8 @@ class TLSStream:
         for start in range(0, len(view), CHUNK_SIZE):
             with self.sending:
                 with self.lock:
-                    self.object.write(view[start : start + CHUNK_SIZE])
-                    encrypted = self.outgoing.read()
+                    self.tls.encrypt(view[start : start + CHUNK_SIZE])
+                    encrypted = self.tls.output()
                 self.sock.sendall(encrypted)
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
@@ -137,16 +135,11 @@ class TLSStream:
     def shutdown(self, how: int) -> None:
         """End the stream: tell the other side, and shut down the connection below."""
         if how != socket.SHUT_RD:
-            try:
-                with self.lock:
-                    self.object.unwrap()
-            except ssl.SSLError:
-                # The other side hasn't ended its stream yet, or not properly.
-                pass
-            try:
+            # The other side may not have ended its stream properly, or may be gone.
+            with contextlib.suppress(OSError), self.lock:
+                self.tls.close()
+            with contextlib.suppress(OSError):
                 self.flush()
-            except OSError:
-                pass
         self.sock.shutdown(how)
 
     def close(self) -> None:
@@ -181,15 +174,15 @@ class TLSStream:
 
     def version(self) -> str | None:
         """Give the version of TLS."""
-        return self.object.version()
+        return self.tls.object.version()
 
     def getpeercert(self, binary_form: bool = False) -> t.Any:
         """Give the certificate of the other side."""
-        return self.object.getpeercert(binary_form)
+        return self.tls.object.getpeercert(binary_form)
 
     def selected_alpn_protocol(self) -> str | None:
         """Give the protocol that was agreed upon."""
-        return self.object.selected_alpn_protocol()
+        return self.tls.object.selected_alpn_protocol()
 
 
 SocketLike = socket.socket | TLSStream
