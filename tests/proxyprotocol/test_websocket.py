@@ -421,6 +421,37 @@ async def test_limits_count_clients():
                 await asyncio.sleep(0.001)
 
 
+async def test_limits_count_clients_that_begin_tls(certificates, transports):
+    """They say nothing after their header, and would hold their sockets for a minute."""
+    limits = Limits(connections=5, connections_per_address=2)
+    sources = [f"203.0.113.{1 + i % 2}" for i in range(10)] + [
+        f"203.0.113.{i}" for i in range(3, 9)
+    ]
+    async with contextlib.AsyncExitStack() as stack:
+        server = await stack.enter_async_context(server_of(ssl=certificates[0], limits=limits))
+        closed = []
+        for source in sources:
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname()[:2])
+            stack.callback(writer.close)
+            writer.write(build(HEADER.replace(source=(source, 1))))
+            closed.append(asyncio.ensure_future(reader.read()))
+        # Two of each of the first two machines, and one other.
+        for _ in range(11):
+            _, waiting = await asyncio.wait(closed, return_when=asyncio.FIRST_COMPLETED)
+            closed = list(waiting)
+            if len(closed) == 5:
+                break
+        assert len(closed) == len(server.gate.handshakes) == 5
+        for future in closed:
+            future.cancel()
+        server.gate.close()
+        await server.gate.wait_closed()
+        # Their places are free again.
+        async with connect_to(server, ssl=certificates[1], send_proxy_header=HEADER) as websocket:
+            await websocket.send("hello")
+            assert await websocket.recv() == "hello"
+
+
 async def test_health_checks_are_quiet(kinds, caplog):
     caplog.set_level(logging.DEBUG)
     policy = ProxyPolicy(trusted=TRUSTED)

@@ -424,8 +424,8 @@ def serve(
 
     async def start() -> asyncio.Server:
         loop = asyncio.get_running_loop()
+        before_tls = None if limits is None else limits.before_tls()
         if proxy_protocol is None:
-            before_tls = None if limits is None else limits.before_tls()
             return cast("asyncio.Server", await listen(loop, factory, limits=before_tls))
         from ..proxyprotocol.gate import HeaderGate
 
@@ -433,9 +433,15 @@ def serve(
             proxy_protocol,
             factory,
             connect_accepted_socket=functools.partial(connect_accepted_socket, loop),
+            limits=before_tls,
             **tls_later,
         )
-        return cast("asyncio.Server", await listen(loop, server.gate, tls_later=bool(tls_later)))
+        # Before the header, all come from the address of the load balancer.
+        accepted = None if limits is None else Limits(limits.connections)
+        return cast(
+            "asyncio.Server",
+            await listen(loop, server.gate, tls_later=bool(tls_later), limits=accepted),
+        )
 
     server = Server(start, handler, logger)
     server.limits = limits

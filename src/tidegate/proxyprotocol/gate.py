@@ -22,6 +22,9 @@ from .parser import bytes_needed, check_tlvs, parse
 from .policy import Endpoints, ProxyPolicy
 from .sock import text_of
 
+if t.TYPE_CHECKING:
+    from ..core.limits import Limits
+
 __all__ = ["HeaderGate"]
 
 logger = logging.getLogger("tidegate.proxyprotocol")
@@ -47,6 +50,8 @@ class HeaderGate:
         ssl_handshake_timeout: how long the TLS handshake may take, in seconds.
         ssl_shutdown_timeout: how long ending TLS may take, in seconds.
         connect_accepted_socket: what begins TLS, in place of the method of the loop.
+        limits: how many connections may be about to begin TLS, by the addresses in their headers;
+            over it, they are closed, because there can be no answer yet.
     """
 
     def __init__(
@@ -58,6 +63,7 @@ class HeaderGate:
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
         connect_accepted_socket: ConnectAcceptedSocket | None = None,
+        limits: Limits | None = None,
     ) -> None:
         self.policy = policy
         self.factory = factory
@@ -70,6 +76,7 @@ class HeaderGate:
         self.connect_accepted_socket: ConnectAcceptedSocket = (
             connect_accepted_socket or self.loop.connect_accepted_socket
         )
+        self.limits = limits
         self.waiting: set[HeaderProtocol] = set()
         self.handshakes: set[asyncio.Task[None]] = set()
         if (
@@ -266,6 +273,11 @@ class HeaderProtocol(asyncio.BufferedProtocol):
             self.successor.connection_made(self.transport)
             feed(self.transport, self.successor, rest)
             return
+        limits = self.gate.limits
+        address = endpoints.remote_address
+        if limits is not None and limits.admit(address, self.gate.loop.time()) is not None:
+            self.refuse("is one too many to begin TLS")
+            return
         # Another transport goes on with the socket, from where this one has read to.
         own = self.transport.get_extra_info("socket")
         sock = socket.fromfd(own.fileno(), own.family, own.type, own.proto)
@@ -273,10 +285,12 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         self.sock = sock
         task = self.gate.loop.create_task(self.begin_tls(header, endpoints))
         self.gate.handshakes.add(task)
-        task.add_done_callback(self.tls_begun)
+        task.add_done_callback(functools.partial(self.tls_begun, address))
 
-    def tls_begun(self, task: asyncio.Task[None]) -> None:
+    def tls_begun(self, address: t.Any, task: asyncio.Task[None]) -> None:
         self.gate.handshakes.discard(task)
+        if self.gate.limits is not None:
+            self.gate.limits.release(address)
         if self.sock is not None:
             # The task was cancelled before it began.
             self.sock.close()
