@@ -185,3 +185,19 @@ async def test_context_that_gets_a_callback_later(contexts):
             server.sni_callback = lambda ssl_object, name, context: calls.append(name)
     assert calls == ["localhost"]
     await asyncio.sleep(0)
+
+
+@transports
+async def test_a_handshake_that_is_cut_off_says_with_whom(transports, monkeypatch):
+    monkeypatch.setenv("TIDEGATE_TRANSPORTS", transports)
+
+    async def leave(reader, writer):
+        await reader.read(1)
+        writer.close()
+
+    server = await asyncio.start_server(leave, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    words = f"127.0.0.1:{port} closed the connection during the TLS handshake"
+    async with server:
+        with pytest.raises(ConnectionResetError, match=words):
+            await connect(f"wss://127.0.0.1:{port}", proxy=None)

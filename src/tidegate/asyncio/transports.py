@@ -16,6 +16,7 @@ import ssl
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
+from ..core.tls import cut_off
 from . import poller
 from .listening import Securing, listen_tcp, listen_unix
 
@@ -117,7 +118,7 @@ async def create_connection(
         **kwargs: arguments of `asyncio.loop.create_connection`.
 
     """
-    with aborting(factory) as make:
+    with naming(kwargs), aborting(factory) as make:
         both: tuple[Any, Any] = await method(
             loop, "create_connection", kwargs.get("ssl"), *tls_later
         )(make, **kwargs)
@@ -132,11 +133,25 @@ async def create_unix_connection(
     **kwargs: Any,
 ) -> tuple[Any, Any]:
     """Connect to a Unix socket; see `asyncio.loop.create_unix_connection` and above."""
-    with aborting(factory) as make:
+    with naming(kwargs), aborting(factory) as make:
         both: tuple[Any, Any] = await method(
             loop, "create_unix_connection", kwargs.get("ssl"), *tls_later
         )(make, **kwargs)
         return both
+
+
+@contextlib.contextmanager
+def naming(kwargs: dict[str, Any]) -> Iterator[None]:
+    """Say with whom a TLS handshake was cut off: event loops raise that without a word."""
+    try:
+        yield
+    except ConnectionResetError as exc:
+        if exc.args or kwargs.get("ssl") is None:
+            raise
+        host = kwargs.get("host") or kwargs.get("server_hostname")
+        port = kwargs.get("port")
+        peer = kwargs.get("path") or (host if port is None else f"{host}:{port}")
+        raise cut_off(str(peer or "the server")) from None
 
 
 @contextlib.contextmanager

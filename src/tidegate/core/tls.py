@@ -6,7 +6,7 @@ import errno
 import ssl
 import typing as t
 
-__all__ = ["TLS"]
+__all__ = ["TLS", "cut_off"]
 
 # The most plain text that fits into one record (RFC 8446, section 5.1).
 RECORD_SIZE = 16384
@@ -82,10 +82,10 @@ class TLS:
             self.object.do_handshake()
         except ssl.SSLWantReadError:
             if self.incoming.eof:
-                raise self.cut_off() from None
+                raise cut_off(self.peer) from None
             return False
         except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
-            raise self.cut_off() from None
+            raise cut_off(self.peer) from None
         except ssl.SSLError as exc:
             raise self.named(exc) from None
         self.established = True
@@ -184,15 +184,16 @@ class TLS:
         """Give how many bytes there are that were not decrypted or not taken, at least."""
         return self.object.pending() + self.incoming.pending
 
-    def cut_off(self) -> ConnectionResetError:
-        """Give the exception for an end during the handshake."""
-        return ConnectionResetError(
-            errno.ECONNRESET,
-            f"{self.peer} closed the connection during the TLS handshake: does it speak TLS?",
-        )
-
     def named(self, exc: ssl.SSLError) -> ssl.SSLError:
         """Give an error that says with whom it happened."""
         if isinstance(exc.strerror, str):
             exc.strerror = f"{self.peer}: {exc.strerror}"
         return exc
+
+
+def cut_off(peer: str) -> ConnectionResetError:
+    """Give the exception for an end during the handshake."""
+    return ConnectionResetError(
+        errno.ECONNRESET,
+        f"{peer} closed the connection during the TLS handshake: does it speak TLS?",
+    )
