@@ -82,7 +82,7 @@ def test_there_is_always_a_deadline(steps, ping_interval, ping_timeout, close_ti
         elif state == "ENDING" and TABLE[before[0]].deadline == "close_timeout":
             # Closing as a whole takes no longer than it may.
             assert life.deadline == before[1] or before[1] == NEVER
-        if state not in ("GONE", "CLOSING", "ENDING", "REFUSED"):
+        if state not in ("GONE", "CLOSING", "ENDING"):
             # Closing without time limit is what a program can ask for, and nothing else.
             assert life.deadline < NEVER
         clock.now += later

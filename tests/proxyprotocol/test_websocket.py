@@ -335,7 +335,7 @@ async def test_spoofing():
     """A header from somebody else is no request."""
     policy = ProxyPolicy(trusted=["10.0.0.0/8"])
     async with server_of(policy) as server:
-        with pytest.raises(InvalidMessage):
+        with pytest.raises(InvalidStatus, match="400"):
             async with connect_to(server, send_proxy_header=HEADER):
                 pass
         policy = ProxyPolicy(trusted=["10.0.0.0/8"], untrusted="reject")

@@ -182,7 +182,7 @@ class Life:
             seconds = self.close_timeout
             if limit is not None and (seconds is None or limit < seconds or state == REFUSED):
                 seconds = limit
-            if seconds is None and TABLE[state].overdue != ABORT:
+            if seconds is None and (TABLE[state].overdue != ABORT or state == REFUSED):
                 seconds = MOST_TIME
             self.deadline = NEVER if seconds is None else self.clock() + seconds
         return True
