@@ -54,7 +54,7 @@ import typing as t
 import warnings
 
 from .imports import lazy_import, warn_of_attribute
-from .printable import printable, without_password
+from .printable import printable, without_user_info
 
 if t.TYPE_CHECKING:
     from .frames import Close
@@ -195,17 +195,19 @@ class InvalidURI(WebSocketException, ValueError):
     """A URI that no WebSocket connection can be made to.
 
     Attributes:
-        uri: the URI.
+        uri: the URI, with ``***`` for what may be a password in it.
         msg: what is wrong with it.
     """
 
     def __init__(self, uri: str, msg: str = "") -> None:
+        # A traceback, a log and a bug report show it.
+        uri = without_user_info(uri)
         super().__init__(uri, msg)
         self.uri = uri
         self.msg = msg
 
     def __str__(self) -> str:
-        text = f"{printable(without_password(self.uri))} isn't a valid URI"
+        text = f"{printable(self.uri)} isn't a valid URI"
         return f"{text}: {self.msg}" if self.msg else text
 
 
@@ -213,17 +215,18 @@ class InvalidProxy(WebSocketException, ValueError):
     """A proxy that cannot be used.
 
     Attributes:
-        proxy: the URL of the proxy.
+        proxy: the URL of the proxy, with ``***`` for what may be a password in it.
         msg: what is wrong with it.
     """
 
     def __init__(self, proxy: str, msg: str) -> None:
+        proxy = without_user_info(proxy)
         super().__init__(proxy, msg)
         self.proxy = proxy
         self.msg = msg
 
     def __str__(self) -> str:
-        return f"{printable(without_password(self.proxy))} isn't a valid proxy: {self.msg}"
+        return f"{printable(self.proxy)} isn't a valid proxy: {self.msg}"
 
 
 class InvalidHandshake(WebSocketException):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 MAX_LENGTH = 200
 
 
@@ -18,6 +20,23 @@ def printable(text: str, max_length: int = MAX_LENGTH) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+# What may stand before user information and says nothing about it.
+scheme_of = re.compile(r"(?:wss?|https?|socks(?:4a?|5h?)?)(?:\+[a-z]+)?[:/]+", re.IGNORECASE).match
+
+
+def without_user_info(url: str) -> str:
+    """Give a URL that can't be used with ``***`` in the place of all that may be secret in it.
+
+    What is wrong with it may be a password that isn't percent-escaped, or that somebody put where
+    none is expected, so everything between the scheme and the last ``@`` is taken for it.
+    """
+    at = url.rfind("@")
+    if at < 0:
+        return url
+    scheme = scheme_of(url, 0, at)
+    return f"{'' if scheme is None else scheme[0]}***{url[at:]}"
 
 
 def without_password(uri: str) -> str:

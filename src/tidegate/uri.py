@@ -86,6 +86,10 @@ class WebSocketURI:
         return self.username, self.password
 
 
+# What to do about user information that looks like something else.
+ESCAPE = "; percent-escape special characters in the user name and the password"
+
+
 def parse_uri(uri: str) -> WebSocketURI:
     """Parse a WebSocket URI.
 
@@ -104,15 +108,19 @@ def parse_uri(uri: str) -> WebSocketURI:
     # urllib takes some of them away without a word.
     if _has_controls(uri):
         raise InvalidURI(uri, "control characters aren't allowed")
+    # The messages of urllib quote user information: they are no context of ours either.
+    parsed = port = wrong = None
     try:
         parsed = urllib.parse.urlsplit(uri)
-    except ValueError:
-        # Its messages quote user information.
-        raise InvalidURI(uri, "its host or user information is malformed") from None
-    try:
         port = parsed.port
     except ValueError:
-        raise InvalidURI(uri, "port isn't a number from 1 to 65535") from None
+        wrong = "its host or user information is malformed"
+        if parsed is not None:
+            wrong = "port isn't a number from 1 to 65535"
+        if "@" in uri:
+            wrong += ESCAPE
+    if parsed is None or wrong is not None:
+        raise InvalidURI(uri, wrong or "")
 
     if parsed.scheme not in ("ws", "wss"):
         raise InvalidURI(uri, "scheme isn't ws or wss")

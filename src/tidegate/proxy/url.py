@@ -10,7 +10,8 @@ import urllib.parse
 
 from ..datastructures import HeadersLike
 from ..exceptions import InvalidProxy
-from ..printable import without_password
+from ..printable import without_user_info
+from ..uri import ESCAPE
 
 if t.TYPE_CHECKING:
     from .credentials import AuthLike
@@ -222,15 +223,12 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
     if "://" not in proxy:
         rest = proxy.removeprefix("//")
         if default_scheme is None:
-            example = without_password(f"http://{rest}")
+            example = without_user_info(f"http://{rest}")
             raise InvalidProxy(proxy, f"scheme isn't provided; write {example}")
         proxy = f"{default_scheme}://{rest}"
-    try:
-        parts = urllib.parse.urlsplit(proxy)
-        port = parts.port
-        host = parts.hostname
-    except ValueError as exc:
-        raise InvalidProxy(proxy, str(exc)) from exc
+    parts = split(proxy)
+    port = parts.port
+    host = parts.hostname
     scheme = parts.scheme
     unix_path = None
     if scheme.endswith(UNIX):
@@ -240,16 +238,16 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
             raise InvalidProxy(proxy, f"write {scheme}{UNIX}:///path/of/the/socket")
         host = "localhost"
     elif parts.path not in ("", "/"):
-        raise InvalidProxy(proxy, "path is meaningless")
+        raise InvalidProxy(proxy, f"path is meaningless{advice(parts.path)}")
     scheme = ALIASES.get(scheme, scheme)
     if scheme not in DEFAULT_PORTS:
         raise InvalidProxy(
             proxy, f"scheme {scheme} isn't supported; use one of {', '.join(SCHEMES)}"
         )
     if parts.query:
-        raise InvalidProxy(proxy, "query is meaningless")
+        raise InvalidProxy(proxy, f"query is meaningless{advice(parts.query)}")
     if parts.fragment:
-        raise InvalidProxy(proxy, "fragment is meaningless")
+        raise InvalidProxy(proxy, f"fragment is meaningless{advice(parts.fragment)}")
     if not host:
         raise InvalidProxy(proxy, "hostname isn't provided")
     username, password = parts.username, parts.password
@@ -257,7 +255,7 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
         username = urllib.parse.unquote(username, errors="surrogateescape")
         # SOCKS4 knows users but no passwords.
         if password is None and not scheme.startswith("socks4"):
-            raise InvalidProxy(without_user(parts), "username provided without password")
+            raise InvalidProxy(proxy, "username provided without password")
     if password is not None:
         password = urllib.parse.unquote(password, errors="surrogateescape")
     try:
@@ -271,6 +269,30 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
         )
     except UnicodeError as exc:
         raise InvalidProxy(proxy, f"hostname isn't valid: {exc}") from exc
+
+
+def split(url: str) -> urllib.parse.SplitResult:
+    """Take a URL apart, whose port is then a number.
+
+    Raises:
+        InvalidProxy: if that can't be done. What the library says of it would quote passwords, so
+            it is neither its cause nor its context.
+    """
+    wrong = "its host, user name or password has characters that can't stand there"
+    try:
+        parts = urllib.parse.urlsplit(url)
+        wrong = "port isn't a number from 0 to 65535"
+        _ = parts.port
+    except ValueError:
+        pass
+    else:
+        return parts
+    raise InvalidProxy(url, wrong + advice(url))
+
+
+def advice(text: str) -> str:
+    """Say what to do where user information was taken for something else."""
+    return ESCAPE if "@" in text else ""
 
 
 def without_user(parts: urllib.parse.SplitResult) -> str:
@@ -302,11 +324,8 @@ def parse_proxy_url(proxy_url: str) -> tuple[str, str, int, str | None, str | No
     """
     if has_control_characters(proxy_url) or " " in proxy_url:
         raise InvalidProxy(proxy_url, "it has spaces or control characters")
-    try:
-        parts = urllib.parse.urlsplit(proxy_url)
-        port = parts.port
-    except ValueError as exc:
-        raise InvalidProxy(proxy_url, str(exc)) from exc
+    parts = split(proxy_url)
+    port = parts.port
     if parts.scheme not in ("http", "https"):
         raise InvalidProxy(proxy_url, "only http and https proxies are supported")
     if not parts.hostname or port is None:
