@@ -335,7 +335,9 @@ class InvalidProxyStatus(ProxyError):
 
     def __init__(self, response: Response, *, hint: str | None = None) -> None:
         # A proxy whose own way to the server is broken for now says so with these.
-        super().__init__(response, hint=hint, transient=response.status_code in (502, 503, 504))
+        super().__init__(
+            response, hint=hint, transient=response.status_code in (500, 502, 503, 504)
+        )
         self.response = response
 
     def summary(self) -> str:

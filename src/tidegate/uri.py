@@ -86,6 +86,15 @@ class WebSocketURI:
         return self.username, self.password
 
 
+def tls_name(host: str) -> str:
+    """Give the name of a host as TLS asks for it, and certificates have it (RFC 6066, section 3).
+
+    A dot at its end, which says to the domain name system that the name is complete, isn't part
+    of it.
+    """
+    return host.removesuffix(".") or host
+
+
 # What to do about user information that looks like something else.
 ESCAPE = "; percent-escape special characters in the user name and the password"
 

@@ -201,3 +201,20 @@ async def test_a_handshake_that_is_cut_off_says_with_whom(transports, monkeypatc
     async with server:
         with pytest.raises(ConnectionResetError, match=words):
             await connect(f"wss://127.0.0.1:{port}", proxy=None)
+
+
+@pytest.mark.parametrize("where", ["uri", "argument"])
+async def test_name_with_a_dot_at_its_end(where, contexts):
+    """RFC 6066, section 3: neither asked for with it, nor looked for in the certificate."""
+    _, server, client = contexts
+    names = []
+    server.sni_callback = lambda ssl_object, name, context: names.append(name)
+    async with serve(echo, "127.0.0.1", 0, ssl=server) as running:
+        uri = address(running, True)
+        options = {"server_hostname": "localhost."}
+        if where == "uri":
+            uri, options = uri.replace("127.0.0.1", "localhost."), {"host": "127.0.0.1"}
+        async with connect(uri, ssl=client, proxy=None, **options) as connection:
+            await connection.send("x")
+            assert await connection.recv() == "x"
+    assert names == ["localhost"]

@@ -413,7 +413,8 @@ class TestReconnection:
             *[
                 (InvalidProxyStatus(Response(status, "", Headers())), again)
                 for status, again in [
-                    (403, False), (407, False), (500, False), (502, True), (503, True), (504, True),
+                    (403, False), (407, False), (501, False),
+                    (500, True), (502, True), (503, True), (504, True),
                 ]
             ],
         ],

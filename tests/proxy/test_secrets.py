@@ -122,3 +122,9 @@ def test_command(form, monkeypatch):
 def test_it_is_said_what_to_do(url):
     with pytest.raises(InvalidProxy, match="percent-escape"):
         parse_proxy(url)
+
+
+def test_no_url_at_all():
+    client = Client()
+    with pytest.raises(ValueError, match="None isn't a valid proxy: .*set_proxy"):
+        client.set_http_proxy(None)

@@ -375,3 +375,20 @@ async def test_refusal_is_told():
         assert lines[0] == "SOCKS5 proxy refused: connection not allowed by the proxy's rules"
         assert lines[1] == f"  proxy: {proxy.url}, from the test"
         assert lines[-1] == "  hint: ask who runs the proxy to allow server.test:80"
+
+
+def test_address_of_a_kind_that_the_proxy_does_not_know():
+    """Another kind may do: the proxy is asked for the next address."""
+    hop = start("socks5://proxy.test", addresses=["::1", "10.0.0.2"])
+    hop.receive_data(b"\x05\x00")
+    hop.data_to_send()
+    hop.receive_data(bytes([5, 8, 0, 1]) + bytes(6))
+    assert hop.state is HopState.RECONNECT
+    hop.start()
+    hop.data_to_send()
+    hop.receive_data(b"\x05\x00")
+    assert hop.data_to_send().endswith(bytes([1, 10, 0, 0, 2]) + (443).to_bytes(2, "big"))
+    # It was the last one.
+    hop.receive_data(bytes([5, 8, 0, 1]) + bytes(6))
+    assert hop.state is HopState.FAILED
+    assert "address type not supported" in str(hop.error)

@@ -22,7 +22,7 @@ from ..headers import CREDENTIALS, validate_subprotocols
 from ..http11 import USER_AGENT, Response
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..proxy.environment import may_have_proxy
-from ..uri import WebSocketURI, parse_uri
+from ..uri import WebSocketURI, parse_uri, tls_name
 from .connection import Connection
 from .transports import create_connection as create_tcp_connection
 from .transports import create_unix_connection
@@ -357,7 +357,8 @@ class connect:
             kwargs.setdefault("ssl", True)
             if kwargs["ssl"] is None:
                 raise ValueError("ssl=None is incompatible with a wss:// URI")
-            kwargs.setdefault("server_hostname", ws_uri.host)
+            name = kwargs.get("server_hostname")
+            kwargs["server_hostname"] = tls_name(ws_uri.host if name is None else name)
         elif kwargs.get("ssl") is not None:
             raise ValueError("ssl argument is incompatible with a ws:// URI")
         connection: ClientConnection

@@ -94,7 +94,8 @@ def hint_for_status(proxy: Proxy, target: Target, response: Response) -> str | N
         )
     if status in (400, 404, 405, 501):
         return f"check that {proxy.host}:{proxy.port} is a proxy that knows CONNECT"
-    if status in (502, 503, 504):
+    # Some say 500 where others say 502: tinyproxy and privoxy, "unable to connect".
+    if status in (500, 502, 503, 504):
         return f"the proxy is there but cannot reach {target}"
     return None
 

@@ -36,6 +36,8 @@ REPLIES5 = {
     8: ("address type not supported by the proxy", False),
 }
 
+ADDRESS_TYPE_NOT_SUPPORTED = 8
+
 HINTS5 = {
     2: "ask who runs the proxy to allow {target}",
     8: "let the proxy resolve the name: use socks5h://, or another kind of address",
@@ -52,6 +54,8 @@ class SOCKSHop(Hop):
     def __init__(self, proxy: Proxy, target: Target) -> None:
         super().__init__(proxy, target)
         self.attempt = 0
+        # Whether it was the kind of address that was refused: another may do.
+        self.wrong_kind = False
         self.address = parse_address(target.host)
         self.needs_addresses = self.address is None and not proxy.remote_names
 
@@ -62,8 +66,10 @@ class SOCKSHop(Hop):
         try:
             yield from self.ask_for(address)
         except ProxyError as exc:
-            if exc.transient and self.attempt + 1 < len(self.addresses):
+            another = self.attempt + 1 < len(self.addresses)
+            if another and (exc.transient or self.wrong_kind):
                 self.attempt += 1
+                self.wrong_kind = False
                 raise Reconnect from exc
             raise
 
@@ -172,6 +178,7 @@ class SOCKS5Hop(SOCKSHop):
         """Say no in the proxy's stead."""
         reason, transient = REPLIES5.get(code, (f"unknown reply {code:#04x}", False))
         hint = HINTS5.get(code)
+        self.wrong_kind = code == ADDRESS_TYPE_NOT_SUPPORTED
         raise ProxyError(
             f"SOCKS5 proxy refused: {reason}",
             hint=hint and hint.format(target=self.target),

@@ -322,6 +322,8 @@ def parse_proxy_url(proxy_url: str) -> tuple[str, str, int, str | None, str | No
         ValueError: if the scheme is another, or the host, the port, or the password of a user is
             missing.
     """
+    if not isinstance(proxy_url, str):
+        raise InvalidProxy(repr(proxy_url), "it is no URL; set_proxy(None) is for no proxy")
     if has_control_characters(proxy_url) or " " in proxy_url:
         raise InvalidProxy(proxy_url, "it has spaces or control characters")
     parts = split(proxy_url)

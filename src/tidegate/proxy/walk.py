@@ -7,6 +7,7 @@ import ssl
 from collections.abc import Iterator
 
 from ..exceptions import InvalidProxyMessage
+from ..uri import tls_name
 from .hop import Hop, HopState, Target
 from .passage import CONNECT, PROXY_TLS, SERVER_TLS, Passage
 from .routes import make_hop
@@ -109,7 +110,7 @@ def walk(
             proxy = hop.proxy
             if context is not None:
                 name = proxy.server_hostname or proxy_server_hostname or proxy.host
-                yield Secure(PROXY_TLS, proxy, addresses[place], context, name)
+                yield Secure(PROXY_TLS, proxy, addresses[place], context, tls_name(name))
             yield Negotiate(hop)
             if hop.response is not None:
                 passage.responses[place] = hop.response
@@ -118,7 +119,7 @@ def walk(
         else:
             if server_ssl is not None:
                 name = server_hostname or target.host
-                yield Secure(SERVER_TLS, None, target, server_ssl, name)
+                yield Secure(SERVER_TLS, None, target, server_ssl, tls_name(name))
             return
         yield Disconnect()
     with passage.step(CONNECT, hop.proxy, hop.target, hop):
