@@ -126,5 +126,5 @@ def test_it_is_said_what_to_do(url):
 
 def test_no_url_at_all():
     client = Client()
-    with pytest.raises(ValueError, match="None isn't a valid proxy: .*set_proxy"):
+    with pytest.raises(ValueError, match=r"None isn't a valid proxy: .*set_proxy"):
         client.set_http_proxy(None)
