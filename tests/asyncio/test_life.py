@@ -251,6 +251,30 @@ async def test_listener_reads_no_more_than_its_peer_takes(transports, monkeypatc
         await peer.finish()
 
 
+async def test_listener_gets_what_a_peer_left_behind():
+    """Whether it reads again, or the time is up before that."""
+    calls = []
+
+    class Pausing(Listener):
+        def on_message(self, message):
+            calls.append(message)
+            if len(calls) == 1:
+                self.pause_reading()
+
+        def on_close(self, exc):
+            calls.append(exc.rcvd.code)
+
+    async with (
+        serve(Pausing, "127.0.0.1", 0, close_timeout=0.1, ping_interval=None) as server,
+        raw_client(server) as peer,
+    ):
+        peer.writer.write(b"".join(frame(TEXT, b"%d" % n, mask=True) for n in range(100)))
+        peer.send_close()
+        peer.writer.write_eof()
+        await until(lambda: len(calls) == 101)
+        assert calls == [*map(str, range(100)), 1000]
+
+
 async def test_listener_that_pauses_reading():
     calls = []
 

@@ -497,7 +497,10 @@ class Link:
         if self.hold:
             self.hold = self.hold & TURN
             if not self.opening and not self.within:
-                self.read_ahead()
+                if self.listener is None:
+                    self.read_ahead()
+                else:
+                    self.received()
 
     def start_closing(self, code: CloseCode | int = 1000, reason: str = "") -> None:
         """Begin to close the connection, without waiting."""
@@ -778,6 +781,7 @@ class Link:
             self.call_listener("on_drain")
             if self.hold & ROOM:
                 self.hold &= ~ROOM
+                self.life.progressed()
                 # The face reads it with what comes next, in a turn of its own.
                 self.yield_turn()
                 self.changed()
