@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 
 import pytest
 
+from tidegate.asyncio.client import connect as connect_newer
 from tidegate.datastructures import Headers
 from tidegate.exceptions import (
     ConnectionClosed,
@@ -347,3 +349,24 @@ async def test_a_proxy():
         # Loopback doesn't go through a proxy that was found.
         async with connect(uri) as client:
             assert client.remote_address[1] == port_of(server)
+
+
+async def test_host_says_where_and_not_to_whom(certificates):
+    server_context, client_context = certificates
+    async with serve(echo, "127.0.0.1", 0, ssl=server_context) as server:
+        where = {"host": "127.0.0.1", "port": port_of(server), "ssl": client_context}
+        async with connect("wss://localhost/", **where) as websocket:
+            assert websocket.request_headers["Host"] == "localhost"
+        with pytest.raises(ssl.SSLCertVerificationError, match=r"(?i)hostname mismatch"):
+            await connect("wss://example.com/", **where)
+
+
+@pytest.mark.parametrize("newer", [False, True])
+async def test_ssl_that_contradicts_the_uri(newer):
+    function = connect_newer if newer else connect
+    # At the call, before anything is awaited.
+    with pytest.raises(ValueError, match="ssl argument is incompatible with a ws:// URI"):
+        function("ws://localhost/", ssl=True)
+    with pytest.raises(ValueError, match="ssl=None is incompatible with a wss:// URI"):
+        function("wss://localhost/", ssl=None)
+    function("ws://localhost/", ssl=None)

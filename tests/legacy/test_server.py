@@ -7,6 +7,7 @@ import functools
 import http
 import logging
 import socket
+import warnings
 
 import pytest
 
@@ -18,7 +19,7 @@ from tidegate.exceptions import (
     NegotiationError,
 )
 from tidegate.frames import CloseCode
-from tidegate.legacy.client import connect, unix_connect
+from tidegate.legacy.client import WebSocketClientProtocol, connect, unix_connect
 from tidegate.legacy.exceptions import AbortHandshake, InvalidStatusCode
 from tidegate.legacy.server import (
     WebSocketServer,
@@ -907,3 +908,65 @@ async def test_fail_connection():
         client.fail_connection()
         await server.wait_closed()
         assert server.close_code == CloseCode.ABNORMAL_CLOSURE
+
+
+@pytest.mark.parametrize("client_leaves", [False, True])
+@pytest.mark.parametrize("close_connections", [True, False])
+async def test_closing_while_process_request_hangs(close_connections, client_leaves):
+    asked, ended = asyncio.Event(), asyncio.Event()
+
+    async def process_request(path, request_headers):
+        asked.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.set()
+
+    server = await serve(
+        echo,
+        "127.0.0.1",
+        0,
+        process_request=process_request,
+        open_timeout=None,
+        close_timeout=0.01,
+    )
+    reader, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+    writer.write(REQUEST.format(path="/", more="").encode())
+    async with asyncio.timeout(20):
+        await asked.wait()
+        if client_leaves:
+            writer.transport.abort()
+            (websocket,) = server.websockets
+            await websocket.wait_closed()
+        assert not ended.is_set()
+        server.close(close_connections)
+        await server.wait_closed()
+    assert ended.is_set()
+    assert server.websockets == set()
+    if not client_leaves:
+        assert (await reader.readline()).startswith(b"HTTP/1.1 503 ")
+        writer.close()
+
+
+async def test_create_protocol_goes_before_klass():
+    class Newer(WebSocketServerProtocol):
+        pass
+
+    class Older(WebSocketServerProtocol):
+        pass
+
+    class NewerClient(WebSocketClientProtocol):
+        pass
+
+    class OlderClient(WebSocketClientProtocol):
+        pass
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        async with connected(
+            create_protocol=Newer,
+            klass=Older,
+            client={"create_protocol": NewerClient, "klass": OlderClient},
+        ) as (client, server):
+            assert type(server) is Newer
+            assert type(client) is NewerClient

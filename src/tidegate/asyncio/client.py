@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..client import ClientProtocol, backoff, process_exception
-from ..core.arguments import PROXY_ARGUMENTS, check_limits, refuse_older_arguments
+from ..core.arguments import PROXY_ARGUMENTS, check_limits, check_tls, refuse_older_arguments
 from ..core.checks import check_connection_class, check_function
 from ..core.dialling import ConnectionEvent, Reconnection
 from ..core.listener import Listener, attach
@@ -284,6 +284,7 @@ class connect:
         check_connection_class(create_connection, ClientConnection)
         self.uri = uri
         self.ws_uri = parse_uri(uri)
+        check_tls(self.ws_uri.secure, kwargs)
         self.original_uri = uri
         self.without_credentials = False
         if subprotocols is not None:
@@ -353,14 +354,12 @@ class connect:
         loop = asyncio.get_running_loop()
         kwargs = self.create_connection_kwargs.copy()
         ws_uri = self.ws_uri
+        # A redirect may have led elsewhere.
+        check_tls(ws_uri.secure, kwargs)
         if ws_uri.secure:
             kwargs.setdefault("ssl", True)
-            if kwargs["ssl"] is None:
-                raise ValueError("ssl=None is incompatible with a wss:// URI")
             name = kwargs.get("server_hostname")
             kwargs["server_hostname"] = tls_name(ws_uri.host if name is None else name)
-        elif kwargs.get("ssl") is not None:
-            raise ValueError("ssl argument is incompatible with a ws:// URI")
         connection: ClientConnection
         connect_unix: Create = create_unix_connection
         connect_tcp: Create = create_tcp_connection

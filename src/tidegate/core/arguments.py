@@ -55,6 +55,23 @@ def refuse_older_arguments(function: str, kwargs: dict[str, Any]) -> None:
             )
 
 
+def check_tls(secure: bool, kwargs: dict[str, Any]) -> None:
+    """Refuse an ``ssl`` that contradicts the URI.
+
+    Args:
+        secure: whether the URI is ``wss://``.
+        kwargs: the arguments that ``ssl`` may be among.
+
+    Raises:
+        ValueError: if it does.
+
+    """
+    if not secure and kwargs.get("ssl") is not None:
+        raise ValueError("ssl argument is incompatible with a ws:// URI")
+    if secure and "ssl" in kwargs and kwargs["ssl"] is None:
+        raise ValueError("ssl=None is incompatible with a wss:// URI")
+
+
 def limits(limit: Any) -> tuple[Any, Any]:
     """Give ``(high, low)`` of a limit that may be given as ``high`` alone."""
     if isinstance(limit, tuple):

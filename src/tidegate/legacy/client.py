@@ -176,8 +176,9 @@ class Connect(connect_newer):
         read_limit: accepted for programs that give it; see `WebSocketCommonProtocol`.
         write_limit: size of the write buffer in bytes from which on ``send`` waits.
         **kwargs: given to `asyncio.loop.create_connection`: ``ssl``, ``server_hostname``,
-            ``host`` and ``port`` to connect to somewhere else than the URI says, ``sock`` and so
-            on; with ``path``, of a Unix socket, to `asyncio.loop.create_unix_connection`.
+            ``host`` and ``port`` to connect to somewhere else than the URI says, where the
+            certificate still has to be that of the URI's host, ``sock`` and so on; with ``path``,
+            of a Unix socket, to `asyncio.loop.create_unix_connection`.
             Deprecated: ``klass`` is ``create_protocol``, ``timeout`` is ``close_timeout``,
             ``legacy_recv`` has ``recv`` return None at the end, ``loop`` is the running loop.
 
@@ -224,7 +225,8 @@ class Connect(connect_newer):
     ) -> None:
         refuse_newer_arguments("connect", "WebSocketClientProtocol", kwargs)
         older = take_older_arguments("connect", kwargs)
-        create_protocol = older.pop("klass", None) or create_protocol or WebSocketClientProtocol
+        klass = older.pop("klass", None)
+        create_protocol = create_protocol or klass or WebSocketClientProtocol
         self._loop = older.get("loop")
         if "path" in kwargs and kwargs["path"] is None:
             del kwargs["path"]

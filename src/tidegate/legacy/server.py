@@ -95,6 +95,8 @@ class WebSocketServerProtocol(WebSocketCommonProtocol):
     side = "server"
 
     _coated: CoatedServerConnection
+    # While the opening handshake is going on.
+    _opening_limit: asyncio.Timeout | None = None
     handler_task: asyncio.Task[None]
 
     def __init__(
@@ -143,6 +145,16 @@ class WebSocketServerProtocol(WebSocketCommonProtocol):
         self.handler_task = self.loop.create_task(self.handler())
         self.ws_server.register(self)
 
+    def hurry_up(self) -> None:
+        """Give the opening handshake no more time than closing has, because the server closes."""
+        limit, seconds = self._opening_limit, self.close_timeout
+        if limit is None or limit.expired() or seconds is None:
+            return
+        latest = self.loop.time() + seconds
+        when = limit.when()
+        if when is None or when > latest:
+            limit.reschedule(latest)
+
     async def handler(self) -> None:
         """Do the opening handshake, run the connection handler and close the connection."""
         try:
@@ -155,18 +167,28 @@ class WebSocketServerProtocol(WebSocketCommonProtocol):
         """Do the opening handshake; say whether the connection is open then."""
         try:
             async with asyncio.timeout(self.open_timeout) as limit:
-                await self.handshake(
-                    origins=self.origins,
-                    available_extensions=self.available_extensions,
-                    available_subprotocols=self.available_subprotocols,
-                    extra_headers=self.extra_headers,
-                )
+                self._opening_limit = limit
+                if not self.ws_server.is_serving():
+                    # It was accepted just before.
+                    self.hurry_up()
+                try:
+                    await self.handshake(
+                        origins=self.origins,
+                        available_extensions=self.available_extensions,
+                        available_subprotocols=self.available_subprotocols,
+                        extra_headers=self.extra_headers,
+                    )
+                finally:
+                    self._opening_limit = None
             return True
         except asyncio.CancelledError:
             self.transport.abort()
             raise
         except Exception as exc:
-            if limit.expired():
+            if self.closed:
+                # It was refused because the server closes, or lost. There is nobody to tell.
+                pass
+            elif limit.expired():
                 self.logger.info("opening handshake timed out")
                 self.transport.abort()
             elif not isinstance(exc, ConnectionError):
@@ -477,6 +499,8 @@ class WebSocketServer(Server):
 
         """
         super().close(close_connections, code, reason)
+        for websocket in self.websockets:
+            websocket.hurry_up()
         return Closing(self)
 
     @property
@@ -602,7 +626,8 @@ class Serve:
     ) -> None:
         refuse_newer_arguments("serve", "WebSocketServerProtocol", kwargs)
         older = take_older_arguments("serve", kwargs)
-        create_protocol = older.pop("klass", None) or create_protocol or WebSocketServerProtocol
+        klass = older.pop("klass", None)
+        create_protocol = create_protocol or klass or WebSocketServerProtocol
         handler = adapt_handler(ws_handler)
         warn_of_path(handler)
         check_function(
