@@ -776,6 +776,29 @@ async def test_a_peer_that_leaves_while_process_request_waits(caplog):
     assert not [r for r in caplog.records if r.levelno >= logging.ERROR]
 
 
+async def test_mistake_in_process_request_is_told_although_the_peer_has_left(caplog):
+    waiting, go_on = asyncio.Event(), asyncio.Event()
+
+    async def process_request(path, request_headers):
+        waiting.set()
+        await go_on.wait()
+        raise RuntimeError("mistake of the program")
+
+    async with serve(echo, "127.0.0.1", 0, process_request=process_request) as server:
+        _, writer = await asyncio.open_connection("127.0.0.1", port_of(server))
+        writer.write(REQUEST.format(path="/", more="").encode())
+        await waiting.wait()
+        (websocket,) = server.websockets
+        writer.close()
+        await writer.wait_closed()
+        await websocket.wait_closed()
+        go_on.set()
+        while server.websockets:
+            await asyncio.sleep(0)
+    (record,) = [r for r in caplog.records if r.levelno >= logging.ERROR]
+    assert "mistake of the program" in str(record.exc_info[1])
+
+
 # The end
 
 

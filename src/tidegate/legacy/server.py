@@ -13,7 +13,7 @@ from ..asyncio.transports import create_server, create_unix_server
 from ..core.arguments import check_limits
 from ..core.checks import check_function
 from ..datastructures import Headers, HeadersLike
-from ..exceptions import InvalidMethod, InvalidProtocol
+from ..exceptions import InvalidMethod, InvalidProtocol, WebSocketException
 from ..extensions.permessage_deflate import enable_server_permessage_deflate
 from ..frames import CloseCode
 from ..headers import parse_subprotocol, validate_subprotocols
@@ -185,12 +185,15 @@ class WebSocketServerProtocol(WebSocketCommonProtocol):
             self.transport.abort()
             raise
         except Exception as exc:
-            if self.closed:
-                # It was refused because the server closes, or lost. There is nobody to tell.
-                pass
-            elif limit.expired():
-                self.logger.info("opening handshake timed out")
-                self.transport.abort()
+            if limit.expired():
+                if not self.closed:
+                    self.logger.info("opening handshake timed out")
+                    self.transport.abort()
+            elif self.closed:
+                # It was refused because the server closes, or lost: there is nobody to tell but
+                # the log, if it is a mistake of the program.
+                if not isinstance(exc, (ConnectionError, WebSocketException)):
+                    self.logger.error("opening handshake failed", exc_info=exc)
             elif not isinstance(exc, ConnectionError):
                 self._refuse(exc)
         await self.wait_closed()
