@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import sys
+import types
 import unittest.mock
 
 import pytest
@@ -10,7 +12,9 @@ import pytest
 from tidegate.asyncio.client import ClientConnection, connect
 from tidegate.asyncio.listener import Listener
 from tidegate.asyncio.server import ServerConnection, basic_auth, serve
+from tidegate.legacy.checks import Handler
 from tidegate.protocol import Protocol
+from tidegate.proxyprotocol.streams import with_endpoints
 
 
 async def handler(websocket): ...
@@ -128,3 +132,63 @@ def test_arguments_of_serve_that_work(arguments):
 def test_arguments_of_connect_that_cannot_work(arguments, message):
     with pytest.raises(TypeError, match=message):
         connect("ws://localhost", **arguments)
+
+
+# Annotations of names that are imported for type checkers only.
+
+ANNOTATED = """
+async def handler(websocket: Unknown, *more: typing.Missing) -> Unknown: ...
+async def wrong(websocket: Unknown, path: Unknown): ...
+def process_request(connection: Unknown, request: Unknown) -> Unknown | None: ...
+def on_event(event: Unknown) -> 1 / 0: ...
+
+class Server(ServerConnection):
+    async def send(self, message: Unknown): ...
+
+class Client(ClientConnection):
+    async def close(self, code: Unknown = 1000, reason: Unknown = "") -> Unknown: ...
+
+async def older(websocket: Unknown, path: Unknown): ...
+"""
+
+
+def annotated():
+    """Give a program's functions, whose annotations can't be evaluated, in a namespace."""
+    names = {"ServerConnection": ServerConnection, "ClientConnection": ClientConnection}
+    future = "" if sys.version_info >= (3, 14) else "from __future__ import annotations\n"
+    exec(compile(future + ANNOTATED, "program", "exec", dont_inherit=True), names)
+    return types.SimpleNamespace(**names)
+
+
+def test_annotations_of_names_unknown_at_run_time():
+    program = annotated()
+    serve(
+        program.handler,
+        "localhost",
+        0,
+        process_request=program.process_request,
+        create_connection=program.Server,
+    )
+    connect("ws://localhost", on_event=program.on_event, create_connection=program.Client)
+    assert Handler(program.older).with_path
+    # They keep nothing from being found.
+    with pytest.raises(TypeError, match=r"wrong has the arguments .*websocket: 'Unknown'"):
+        serve(program.wrong, "localhost", 0)
+
+
+class Late:
+    """A function whose signature can't be found out, as it is with annotations before 3.14.1."""
+
+    def __call__(self, *args):
+        return args
+
+    @property
+    def __signature__(self):
+        raise NameError("name 'Unknown' is not defined")
+
+
+def test_signatures_that_raise():
+    serve(Late(), "localhost", 0, process_request=Late(), create_connection=Late())
+    connect("ws://localhost", on_event=Late(), create_connection=Late())
+    assert not Handler(Late()).with_path
+    assert with_endpoints(Late())(1, 2, None) == (1, 2)

@@ -8,6 +8,7 @@ import logging
 import socket
 import ssl
 import struct
+import sys
 
 import pytest
 import trustme
@@ -421,6 +422,22 @@ async def test_callback_with_socket_info():
     assert len(infos[1].unique_id) == 16
     # A server has the addresses of its socket where the header has none.
     assert infos[2].peername == client
+
+
+@pytest.mark.skipif(sys.version_info < (3, 14), reason="annotations are evaluated at once")
+async def test_callback_with_annotations_for_type_checkers_only():
+    infos = []
+    source = """
+async def callback(reader: Unknown, writer: Unknown, info: Unknown) -> None:
+    infos.append(info)
+    writer.close()
+"""
+    names = {"infos": infos}
+    exec(compile(source, "program", "exec", dont_inherit=True), names)
+    server = await start_server(names["callback"], "127.0.0.1", 0, policy=policy_of())
+    async with server:
+        await send(server, V2)
+    assert isinstance(infos[0], SocketInfoProxy)
 
 
 async def test_callback_that_is_no_coroutine_function():

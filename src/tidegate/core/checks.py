@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from typing import TYPE_CHECKING, Any
 
 from ..identity import way_out
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+# Since Python 3.14, annotations are evaluated when somebody asks for them. Their names may be
+# unknown at run time, because they are imported for type checkers only: their source has to do.
+AS_SOURCE: dict[str, Any] = {}
+if sys.version_info >= (3, 14):
+    import annotationlib
+
+    AS_SOURCE["annotation_format"] = annotationlib.Format.STRING
 
 # Methods that subclasses of a connection override -> what they are called with.
 METHODS: dict[str, tuple[str, ...]] = {
@@ -37,8 +46,10 @@ def accepts(signature: inspect.Signature, *names: str) -> bool:
 def signature_of(function: Any) -> inspect.Signature | None:
     """Give the signature of a function, None if it can't be known."""
     try:
-        return inspect.signature(function)
-    except (TypeError, ValueError):
+        return inspect.signature(function, **AS_SOURCE)
+    except Exception:
+        # Asking runs code of the program: properties, and annotations that are evaluated late.
+        # What it raises says nothing about whether the function can be called.
         return None
 
 

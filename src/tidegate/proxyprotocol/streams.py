@@ -11,6 +11,7 @@ import typing as t
 from collections.abc import Awaitable, Callable, Sequence
 from ssl import SSLContext
 
+from ..core.checks import accepts, signature_of
 from .gate import HeaderGate
 from .header import Header
 from .policy import Endpoints, ProxyPolicy
@@ -163,9 +164,8 @@ def with_endpoints(
     callback: Callback,
 ) -> Callable[[asyncio.StreamReader, ProxiedStreamWriter, Endpoints], t.Any]:
     """Give a callback of either form as one that takes endpoints."""
-    try:
-        inspect.signature(callback).bind(None, None, None)
-    except TypeError:
+    signature = signature_of(callback)
+    if signature is None or not accepts(signature, "reader", "writer", "endpoints"):
         plain = t.cast(t.Any, callback)
         return lambda reader, writer, endpoints: plain(reader, writer)
     informed = t.cast(t.Any, callback)
