@@ -6,15 +6,20 @@ import functools
 import sys
 import types
 import unittest.mock
+import warnings
 
 import pytest
 
 from tidegate.asyncio.client import ClientConnection, connect
 from tidegate.asyncio.listener import Listener
 from tidegate.asyncio.server import ServerConnection, basic_auth, serve
-from tidegate.legacy.checks import Handler
 from tidegate.protocol import Protocol
 from tidegate.proxyprotocol.streams import with_endpoints
+
+with warnings.catch_warnings():
+    # That it is the older API.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from tidegate.legacy.checks import Handler
 
 
 async def handler(websocket): ...
