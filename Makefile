@@ -1,7 +1,7 @@
 # The commands of the project. `make demo` and `make test` are all that a fresh clone needs.
 
 # The first Python that is new enough; PYTHON=... chooses another.
-PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python3.14; do \
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.15; do \
 	if command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; \
 	then echo $$p; break; fi; done)
 VENV ?= .venv
@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 COMPILED := $(shell find src -name '*.pxd' -o -name '*.pyx' 2>/dev/null)
 COMPILED_PY := $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
 
-.PHONY: help build demo test lint peers pytest test-all bench conformance dropin fuzz clean
+.PHONY: help build demo test lint peers pythons pytest test-all bench conformance dropin fuzz clean
 
 help:
 	@echo "make demo         start a server, talk to it directly and through a proxy, print an account"
@@ -66,7 +66,11 @@ pytest: $(VENV)/.test
 
 test: lint peers pytest
 
-test-all: peers
+# Pythons that are newer than those of the system, where they may be installed.
+pythons:
+	@.ci/install-pythons || echo "Some Pythons could not be installed; the others are tested."
+
+test-all: peers pythons
 	$(PYTHON) tests/all_pythons.py
 
 conformance: $(VENV)/.test
