@@ -16,7 +16,7 @@ from .run import Figures
 from .scenarios import Scenario
 
 LIBRARIES = (
-    "tidegate", "websockets", "picows", "aiohttp", "uvloop", "aiofastnet", "zlib-ng",
+    "tidegate", "websockets", "picows", "aiohttp", "uvloop", "zlib-ng",
     "proxy-protocol",
 )  # fmt: skip
 

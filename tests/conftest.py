@@ -89,8 +89,6 @@ def run_strictly(coroutine, loop_factory, *, tasks_may_stay=False, timeout=60):
     with asyncio.Runner(loop_factory=loop_factory) as runner:
         runner.run(body())
     gc.collect()
-    # aiofastnet 1.2 reports the end of a connection in a TLS handshake, and raises it as well.
-    complaints = [c for c in complaints if c.get("exception") is not ConnectionResetError]
     assert not complaints, complaints
 
 

@@ -3,7 +3,7 @@
 Nothing else imports this module.
 """
 
-from .asyncio cimport syscalls
+from .asyncio.poller cimport syscalls
 from .wire cimport kernels
 from .wire cimport reader as wire_reader
 from .wire cimport writer as wire_writer

@@ -34,7 +34,7 @@ async def serving(**kwargs):
         yield server, accepted
 
 
-@pytest.mark.parametrize("transports", ["poller", "aiofastnet", "loop"])
+@pytest.mark.parametrize("transports", ["poller", "loop"])
 async def test_stalled_receivers(transports, monkeypatch):
     """A24: they hold nobody up, and what waits for all of them is in memory once."""
     monkeypatch.setenv("TIDEGATE_TRANSPORTS", transports)
@@ -171,8 +171,10 @@ async def test_broadcasts_among_other_messages():
         assert messages == expected
 
 
-async def test_mask_keys_are_not_shared():
+async def test_mask_keys_are_not_shared(monkeypatch):
     """A client may broadcast to its servers (RFC 6455, section 5.3)."""
+    # What is written to the poller's transports doesn't pass through Python.
+    monkeypatch.setenv("TIDEGATE_TRANSPORTS", "loop")
     async with pair() as (one_server, one), pair() as (other_server, other):
         one.transport = one_recorder = Recorder(one.transport)
         other.transport = other_recorder = Recorder(other.transport)

@@ -17,7 +17,7 @@ from tidegate.asyncio.server import serve
 
 from .connections import TEXT, address, frame, pair, raw_client, turns, until
 
-pytestmark = pytest.mark.parametrize("transports", ["poller", "aiofastnet", "loop"])
+pytestmark = pytest.mark.parametrize("transports", ["poller", "loop"])
 
 
 @pytest.fixture(autouse=True)

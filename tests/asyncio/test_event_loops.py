@@ -17,7 +17,7 @@ MODES = ["debug"] + (["eager", "eager and debug"] if sys.version_info >= (3, 12)
 
 pytestmark = [
     pytest.mark.parametrize("mode", MODES),
-    pytest.mark.parametrize("transports", ["poller", "aiofastnet", "loop"]),
+    pytest.mark.parametrize("transports", ["poller", "loop"]),
 ]
 
 

@@ -22,7 +22,7 @@ from ..conftest import loop_factories
 from ..wire.exposed import compiled
 from .connections import BINARY, CLOSE, TEXT, address, frame, pair, raw_client, raw_server, turns
 
-pytestmark = pytest.mark.parametrize("transports", ["poller", "aiofastnet", "loop"])
+pytestmark = pytest.mark.parametrize("transports", ["poller", "loop"])
 
 KINDS = pytest.mark.parametrize("kind", ["plain", "tls", "unix"])
 

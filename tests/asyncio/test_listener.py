@@ -213,7 +213,7 @@ CALLS = {
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("method", ["on_open", "on_message", "on_batch", "on_ping", "on_close"])
-@pytest.mark.parametrize("transports", ["poller", "aiofastnet", "loop"])
+@pytest.mark.parametrize("transports", ["poller", "loop"])
 async def test_anything_can_be_called_from_anywhere(method, call, transports, monkeypatch, caplog):
     """A41: also what ends the connection in the middle of what it is doing."""
     monkeypatch.setenv("TIDEGATE_TRANSPORTS", transports)

@@ -9,7 +9,7 @@ from .scripts import check_script
 SEEDS = 300
 
 
-@pytest.mark.parametrize("transports", ["poller", "aiofastnet", "loop"])
+@pytest.mark.parametrize("transports", ["poller", "loop"])
 async def test_scripts(transports, monkeypatch):
     monkeypatch.setenv("TIDEGATE_TRANSPORTS", transports)
     for seed in range(SEEDS):

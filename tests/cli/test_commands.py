@@ -105,7 +105,7 @@ def test_version(capsys):
     assert lines[0] == f"tidegate {tidegate.__version__}"
     said = {line[:12].strip(): line[12:] for line in lines[1:]}
     assert said["Python"].startswith(f"{sys.version_info.major}.{sys.version_info.minor}.")
-    assert f"aiofastnet {importlib.metadata.version('aiofastnet')}" in said["transports"]
+    assert said["transports"] in ("the poller", "the event loop's own")
     assert "zlib" in said["compression"]
     assert "asyncio" in said["event loops"]
     word = "uncompiled" if uncompiled_modules() else "compiled"

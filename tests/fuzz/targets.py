@@ -202,7 +202,7 @@ def proxyprotocol(seed: int) -> None:
 
 def connections(seed: int) -> None:
     """A connection on asyncio, and the state machine: the same messages and the same end."""
-    transports = random.Random(seed).choice(["poller", "aiofastnet", "loop"])
+    transports = random.Random(seed).choice(["poller", "loop"])
     with unittest.mock.patch.dict(os.environ, {"TIDEGATE_TRANSPORTS": transports}):
         asyncio.run(check_connection(seed))
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import select
 import socket
 
 import pytest
 
-from tidegate.asyncio import poller
-from tidegate.asyncio.listening import listen_tcp
+from tidegate.asyncio.poller.server import listen_tcp
 
 KINDS = ["poller", "loop"]
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 """Runs a test on the transports of the poller, and on those of the event loop, which they copy."""
 
-needs_poller = pytest.mark.skipif(not poller.available, reason="no epoll on this system")
+needs_poller = pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll on this system")
 
 
 class Notes:

@@ -12,10 +12,12 @@ import weakref
 
 import pytest
 
-from tidegate.asyncio import poller, transports
+from tidegate.asyncio import transports
 from tidegate.asyncio.client import connect
 from tidegate.asyncio.hub import get_hub
-from tidegate.asyncio.listening import PollServer, listen_tcp
+from tidegate.asyncio.poller import listener as poll_listener
+from tidegate.asyncio.poller import transport
+from tidegate.asyncio.poller.server import PollServer, listen_tcp
 from tidegate.asyncio.server import serve
 
 from .servers import Echo, Plain, dial, exceptions_told, kinds, listening, needs_poller, turns
@@ -45,7 +47,7 @@ class Sockets:
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM])
 async def test_no_resources(number, monkeypatch):
     """It is told once, and tried again later rather than in each turn of the loop."""
-    monkeypatch.setattr(poller, "ACCEPT_DELAY", 0.05)
+    monkeypatch.setattr(poll_listener, "ACCEPT_DELAY", 0.05)
     loop = asyncio.get_running_loop()
     made = []
     server = await listen_tcp(
@@ -259,20 +261,18 @@ def kind_of_server(monkeypatch, value, loop):
         monkeypatch.delenv("TIDEGATE_TRANSPORTS", raising=False)
     else:
         monkeypatch.setenv("TIDEGATE_TRANSPORTS", value)
-    return transports.polls(loop), transports.uses_aiofastnet(loop)
+    return transports.polls(loop)
 
 
 async def test_environment(monkeypatch):
     loop = asyncio.get_running_loop()
-    fast = transports.find_aiofastnet() is not None
-    assert kind_of_server(monkeypatch, None, loop) == (poller.compiled, fast)
-    assert kind_of_server(monkeypatch, "", loop) == (poller.compiled, fast)
-    assert kind_of_server(monkeypatch, "poller", loop) == (True, fast)
-    assert kind_of_server(monkeypatch, "aiofastnet", loop) == (False, fast)
-    assert kind_of_server(monkeypatch, "loop", loop) == (False, False)
+    assert kind_of_server(monkeypatch, None, loop) is transport.compiled
+    assert kind_of_server(monkeypatch, "", loop) is transport.compiled
+    assert kind_of_server(monkeypatch, "poller", loop)
+    assert not kind_of_server(monkeypatch, "loop", loop)
 
 
-@pytest.mark.parametrize("value", ["poller", "aiofastnet", "loop"])
+@pytest.mark.parametrize("value", ["poller", "loop"])
 @pytest.mark.parametrize("size", [10, 100_000, 3_000_000])
 async def test_messages_on_all_transports(monkeypatch, value, size):
     monkeypatch.setenv("TIDEGATE_TRANSPORTS", value)

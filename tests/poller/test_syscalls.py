@@ -13,7 +13,7 @@ from ..wire.exposed import compiled, compiled_kernels
 pytestmark = pytest.mark.skipif(not hasattr(select, "epoll"), reason="no epoll on this system")
 
 if hasattr(select, "epoll"):
-    from tidegate.asyncio import syscalls as python_syscalls
+    from tidegate.asyncio.poller import syscalls as python_syscalls
 else:
     python_syscalls = None
 

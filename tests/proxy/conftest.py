@@ -10,8 +10,6 @@ import ssl
 import pytest
 import trustme
 
-from tidegate.asyncio import transports
-
 
 @dataclasses.dataclass
 class Certificates:
@@ -53,13 +51,10 @@ def corp(tmp_path_factory):
     return make_certificates(tmp_path_factory.mktemp("corp"), "corp")
 
 
-@pytest.fixture(params=["aiofastnet", "loop"])
+@pytest.fixture(params=["poller", "loop"])
 def transport_kind(request, monkeypatch):
     """Use each kind of transport."""
-    if request.param == "loop":
-        monkeypatch.setenv("TIDEGATE_TRANSPORTS", "loop")
-    elif transports.find_aiofastnet() is None:
-        pytest.skip("aiofastnet isn't installed")
+    monkeypatch.setenv("TIDEGATE_TRANSPORTS", request.param)
     return request.param
 
 

@@ -392,8 +392,7 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
         transport.set_write_buffer_limits(high, low)
         self.protocol.frame_writer.split = True
         self.settle()
-        if getattr(transport, "inherits_options", False):
-            # From the listening socket, which has them.
+        if getattr(transport, "has_options", False):
             return
         sock = transport.get_extra_info("socket")
         if sock is not None and sock.family in (socket.AF_INET, socket.AF_INET6):

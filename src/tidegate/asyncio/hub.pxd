@@ -10,9 +10,12 @@ cdef class Hub:
     cdef public object view
     cdef bint shared
     cdef bint in_use
+    cdef public bytearray cipher
     cdef public object poller
     cdef public list timers
     cdef object timer
     cdef double timer_due
     cdef Py_ssize_t serial
     cdef Py_ssize_t sweep_at
+
+    cpdef bytearray get_cipher(self)

@@ -30,6 +30,8 @@ class Hub:
         self.buffer = bytearray(HEADROOM + BUFFER_SIZE)
         self.view = memoryview(self.buffer)[HEADROOM:]
         self.in_use = False
+        # The same for bytes that have to be decrypted first.
+        self.cipher: bytearray | None = None
         # A proactor holds on to a buffer until data arrives, so there each needs its own.
         self.shared = sys.platform != "win32" or isinstance(loop, asyncio.SelectorEventLoop)
         # Made by the first who uses it, see `poller`.
@@ -40,6 +42,12 @@ class Hub:
         self.timer_due = 0.0
         self.serial = 0
         self.sweep_at = MANY_TIMERS
+
+    def get_cipher(self) -> bytearray:
+        """Give the buffer for bytes that have to be decrypted, `BUFFER_SIZE` of them."""
+        if self.cipher is None:
+            self.cipher = bytearray(BUFFER_SIZE)
+        return self.cipher
 
     def schedule(self, channel: Any, when: float) -> None:
         """Call a connection's ``timer_fired`` at a time of the loop's clock, or somewhat later.

@@ -26,7 +26,7 @@ from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..server import ServerProtocol
 from ..utils import get_socket_name
 from .server_connection import ServerConnection
-from .transports import connect_accepted_socket, create_server, create_unix_server
+from .transports import create_server, create_unix_server, tls_beginner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Sequence
@@ -432,7 +432,7 @@ def serve(
         server.gate = HeaderGate(
             proxy_protocol,
             factory,
-            connect_accepted_socket=functools.partial(connect_accepted_socket, loop),
+            begin_tls=tls_beginner(loop, tls_later),
             limits=before_tls,
             **tls_later,
         )
@@ -440,7 +440,7 @@ def serve(
         accepted = None if limits is None else Limits(limits.connections)
         return cast(
             "asyncio.Server",
-            await listen(loop, server.gate, tls_later=bool(tls_later), limits=accepted),
+            await listen(loop, server.gate, limits=accepted),
         )
 
     server = Server(start, handler, logger)

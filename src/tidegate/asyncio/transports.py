@@ -1,100 +1,63 @@
 """Which transports carry connections.
 
-Servers listen on the poller (Linux, compiled), and their connections without TLS are on it, too;
-all others use aiofastnet's transports where they fit, else the event loop's own. The environment
-variable ``TIDEGATE_TRANSPORTS`` restricts that: ``aiofastnet`` is without the poller, ``loop`` is
-the event loop's own, ``poller`` is the default, even if the poller isn't compiled.
+On Linux all are on the poller, unless the library isn't compiled: then only servers with TLS are,
+whose clients are to be counted while they begin TLS. Elsewhere, they are the event loop's own. The
+environment variable ``TIDEGATE_TRANSPORTS`` changes that: ``loop`` is the event loop's own always,
+``poller`` the poller also uncompiled.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import os
-import ssl
+import select
+import ssl as ssl_module
 import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from ..core.tls import cut_off
-from . import poller
-from .listening import Securing, listen_tcp, listen_unix
+from .sink import Sink
 
 if TYPE_CHECKING:
-    import socket
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from ..core.limits import Limits
 
     Factory = Callable[[], asyncio.BaseProtocol]
 
-# As in asyncio.
-DEFAULT_TLS_TIMEOUT = 60.0
-
-
-@functools.cache
-def find_aiofastnet() -> Any:
-    """Import aiofastnet, None if it isn't installed: late, because most servers do without."""
-    try:
-        import aiofastnet
-    except ImportError:
-        return None
-    return aiofastnet
-
-
-def uses_aiofastnet(loop: asyncio.AbstractEventLoop) -> bool:
-    """Say whether aiofastnet's transports are used with this loop."""
-    return (
-        os.environ.get("TIDEGATE_TRANSPORTS") != "loop"
-        and has_readers(loop)
-        and find_aiofastnet() is not None
-    )
-
-
-def serves_context(context: Any) -> bool:
-    """Say whether aiofastnet keeps what a TLS context promises; None is no TLS.
-
-    It makes its own ``SSL`` from what is inside: subclasses are passed by, and OpenSSL calls the
-    callbacks of a context (SNI, key log, messages) with an object that isn't there, which kills
-    the process.
-    """
-    if not isinstance(context, ssl.SSLContext):
-        # A default one, for which the environment may say that keys are to be logged.
-        return context is None or "SSLKEYLOGFILE" not in os.environ
-    return (
-        type(context) is ssl.SSLContext
-        and context.sni_callback is None
-        and getattr(context, "keylog_filename", None) is None
-        and context.sslsocket_class is ssl.SSLSocket
-        and context.sslobject_class is ssl.SSLObject
-        and getattr(context, "_msg_callback", None) is None
-    )
-
-
-def method(loop: asyncio.AbstractEventLoop, name: str, *contexts: Any) -> Any:
-    """Give a method of the event loop, or aiofastnet's in its place.
-
-    Args:
-        loop: the event loop.
-        name: of the method.
-        *contexts: for TLS on the connection, now or later; True is a default one, None is no TLS.
-
-    """
-    if uses_aiofastnet(loop) and all(map(serves_context, contexts)):
-        return functools.partial(getattr(find_aiofastnet(), name), loop)
-    return getattr(loop, name)
+# What the poller knows of the arguments of loop.create_connection() and its kin.
+LOOKED_UP = frozenset(("family", "proto", "flags", "local_addr"))
+TCP_ARGUMENTS = LOOKED_UP | {"host", "port", "sock", "happy_eyeballs_delay", "interleave"}
+UNIX_ARGUMENTS = frozenset(("path", "sock"))
+TLS_ARGUMENTS = frozenset(
+    ("ssl", "server_hostname", "ssl_handshake_timeout", "ssl_shutdown_timeout")
+)
 
 
 def polls(loop: asyncio.AbstractEventLoop, tls: bool = False) -> bool:
-    """Say whether a server on this loop uses the poller."""
+    """Say whether connections on this loop use the poller.
+
+    Args:
+        loop: the event loop.
+        tls: whether they are a server's, with TLS.
+
+    """
     wanted = os.environ.get("TIDEGATE_TRANSPORTS")
     return (
         wanted in (None, "", "poller")
-        and poller.available
-        # Uncompiled, it is slow at carrying connections. Those with TLS it only accepts.
-        and (poller.compiled or wanted == "poller" or tls)
+        and hasattr(select, "epoll")
+        # Uncompiled, it is slower than the event loop's own.
+        and (is_compiled() or wanted == "poller" or tls)
         and has_readers(loop)
     )
+
+
+def is_compiled() -> bool:
+    """Say whether the poller is compiled."""
+    from .poller import transport
+
+    return bool(transport.compiled)
 
 
 def has_readers(loop: asyncio.AbstractEventLoop) -> bool:
@@ -102,42 +65,40 @@ def has_readers(loop: asyncio.AbstractEventLoop) -> bool:
     return sys.platform != "win32" or isinstance(loop, asyncio.SelectorEventLoop)
 
 
+def with_context(kwargs: dict[str, Any]) -> dict[str, Any]:
+    """Give arguments with a TLS context where a client may have something else."""
+    value = kwargs.get("ssl")
+    if value is None or isinstance(value, ssl_module.SSLContext):
+        return kwargs
+    from ..proxy.tls import make_context
+
+    return {**kwargs, "ssl": make_context(value)}
+
+
 async def create_connection(
-    loop: asyncio.AbstractEventLoop,
-    factory: Factory,
-    *,
-    tls_later: Iterable[Any] = (),
-    **kwargs: Any,
+    loop: asyncio.AbstractEventLoop, factory: Factory, **kwargs: Any
 ) -> tuple[Any, Any]:
-    """Connect; see `asyncio.loop.create_connection`.
+    """Connect; see `asyncio.loop.create_connection`; ``ssl`` may be a path, too."""
+    kwargs = with_context(kwargs)
+    if polls(loop) and kwargs.keys() <= TCP_ARGUMENTS | TLS_ARGUMENTS:
+        from .poller.connecting import connect_tcp
 
-    Args:
-        loop: the event loop.
-        factory: makes the protocol of the connection.
-        tls_later: the contexts that are given to `start_tls` later.
-        **kwargs: arguments of `asyncio.loop.create_connection`.
-
-    """
+        return await connect_tcp(loop, factory, **kwargs)
     with naming(kwargs), aborting(factory) as make:
-        both: tuple[Any, Any] = await method(
-            loop, "create_connection", kwargs.get("ssl"), *tls_later
-        )(make, **kwargs)
-        return both
+        return await loop.create_connection(make, **kwargs)
 
 
 async def create_unix_connection(
-    loop: asyncio.AbstractEventLoop,
-    factory: Factory,
-    *,
-    tls_later: Iterable[Any] = (),
-    **kwargs: Any,
+    loop: asyncio.AbstractEventLoop, factory: Factory, **kwargs: Any
 ) -> tuple[Any, Any]:
     """Connect to a Unix socket; see `asyncio.loop.create_unix_connection` and above."""
+    kwargs = with_context(kwargs)
+    if polls(loop) and kwargs.keys() <= UNIX_ARGUMENTS | TLS_ARGUMENTS:
+        from .poller.connecting import connect_unix
+
+        return await connect_unix(loop, factory, **kwargs)
     with naming(kwargs), aborting(factory) as make:
-        both: tuple[Any, Any] = await method(
-            loop, "create_unix_connection", kwargs.get("ssl"), *tls_later
-        )(make, **kwargs)
-        return both
+        return await loop.create_unix_connection(make, **kwargs)
 
 
 @contextlib.contextmanager
@@ -159,8 +120,7 @@ def aborting(factory: Factory) -> Iterator[Factory]:
     """Give a factory in place of another; if there is an exception, abort what it made.
 
     A task may be cancelled just when TLS has begun. The transport is then being closed, which takes
-    time, but aiofastnet closes its socket at once: the transport would be mixed up with the next
-    one that gets the same descriptor.
+    time.
     """
     made: list[Any] = []
 
@@ -185,7 +145,6 @@ async def create_server(
     loop: asyncio.AbstractEventLoop,
     factory: Factory,
     *,
-    tls_later: bool = False,
     limits: Limits | None = None,
     **kwargs: Any,
 ) -> asyncio.Server:
@@ -194,90 +153,118 @@ async def create_server(
     Args:
         loop: the event loop.
         factory: makes the protocol of a connection.
-        tls_later: whether the sockets are given to `connect_accepted_socket` later. Until then,
-            they have the loop's own transports, which let go of them.
         limits: limits on the connections that are about to begin TLS, which aren't in the program's
             hands yet; only servers on the poller have them.
         **kwargs: arguments of `asyncio.loop.create_server`.
 
     """
-    if tls_later:
-        return await loop.create_server(factory, **kwargs)
     if polls(loop, kwargs.get("ssl") is not None):
-        return cast(
-            "asyncio.Server",
-            await listen_tcp(loop, factory, **on_poller(loop, factory, kwargs, limits)),
-        )
-    server: asyncio.Server = await method(loop, "create_server", kwargs.get("ssl"))(
-        factory, **kwargs
-    )
-    return server
+        from .poller.server import listen_tcp
+
+        arguments = on_poller(loop, factory, kwargs, limits)
+        return cast("asyncio.Server", await listen_tcp(loop, factory, **arguments))
+    return await loop.create_server(factory, **kwargs)
 
 
 async def create_unix_server(
     loop: asyncio.AbstractEventLoop,
     factory: Factory,
     *,
-    tls_later: bool = False,
     limits: Limits | None = None,
     **kwargs: Any,
 ) -> asyncio.Server:
     """Listen on a Unix socket; see `asyncio.loop.create_unix_server` and `create_server`."""
-    if tls_later:
-        return await loop.create_unix_server(factory, **kwargs)
     if polls(loop, kwargs.get("ssl") is not None):
-        return cast(
-            "asyncio.Server",
-            await listen_unix(loop, factory, **on_poller(loop, factory, kwargs, limits)),
-        )
-    server: asyncio.Server = await method(loop, "create_unix_server", kwargs.get("ssl"))(
-        factory, **kwargs
-    )
-    return server
+        from .poller.server import listen_unix
+
+        arguments = on_poller(loop, factory, kwargs, limits)
+        return cast("asyncio.Server", await listen_unix(loop, factory, **arguments))
+    return await loop.create_unix_server(factory, **kwargs)
 
 
 def on_poller(
     loop: asyncio.AbstractEventLoop, factory: Factory, kwargs: dict[str, Any], limits: Limits | None
 ) -> dict[str, Any]:
     """The arguments of a server, as `listen_tcp` and `listen_unix` take them."""
+    from .poller.server import Securing
+    from .poller.tls import check_timeouts
+
     tls = {name: value for name, value in kwargs.items() if name.startswith("ssl")}
     rest = {name: value for name, value in kwargs.items() if name not in tls}
     context = tls.get("ssl")
-    timeout = tls.get("ssl_handshake_timeout")
     if context is None:
         for name, value in tls.items():
             if value is not None:
                 raise ValueError(f"{name} is only meaningful with ssl")
         return rest
-    if isinstance(context, bool):
+    if not isinstance(context, ssl_module.SSLContext):
         raise TypeError("ssl argument must be an SSLContext or None")
-    if timeout is not None and timeout <= 0:
-        raise ValueError(f"ssl_handshake_timeout should be a positive number, got {timeout}")
-
-    async def begin(sock: socket.socket) -> object:
-        return await connect_accepted_socket(loop, factory, sock, **tls)
-
-    if timeout is None:
-        timeout = DEFAULT_TLS_TIMEOUT
-    securing = Securing(loop, begin, timeout, limits)
+    check_timeouts(tls)
+    securing = Securing(
+        loop,
+        context,
+        factory,
+        tls.get("ssl_handshake_timeout"),
+        tls.get("ssl_shutdown_timeout"),
+        limits,
+    )
     return {**rest, "securing": securing}
 
 
-async def connect_accepted_socket(
-    loop: asyncio.AbstractEventLoop, factory: Factory, sock: socket.socket, **kwargs: Any
-) -> tuple[Any, Any]:
-    """Serve a socket that was accepted; see `asyncio.loop.connect_accepted_socket`."""
-    with aborting(factory) as make:
-        both: tuple[Any, Any] = await method(loop, "connect_accepted_socket", kwargs.get("ssl"))(
-            make, sock, **kwargs
-        )
-        return both
+def tls_beginner(
+    loop: asyncio.AbstractEventLoop, tls: dict[str, Any]
+) -> Callable[[Any, Factory, bytes, Callable[[BaseException | None], None]], None] | None:
+    """Give what begins TLS on accepted connections from which something was read already.
+
+    Args:
+        loop: the event loop.
+        tls: the arguments of `asyncio.loop.create_server` that are about TLS.
+
+    Returns:
+        A function that takes the transport, what makes the protocol, what was read, and what is to
+        be told how the handshake went; None where there is no TLS, or the loop's own.
+
+    """
+    if not tls or not polls(loop):
+        return None
+    from .poller.server import text_of
+    from .poller.tls import TLSTransport
+
+    def begin(
+        transport: Any, factory: Factory, data: bytes, over: Callable[[BaseException | None], None]
+    ) -> None:
+        TLSTransport(
+            loop,
+            transport,
+            tls["ssl"],
+            factory,
+            over,
+            server_side=True,
+            peer=text_of(transport.get_extra_info("peername")),
+            handshake_timeout=tls.get("ssl_handshake_timeout"),
+            shutdown_timeout=tls.get("ssl_shutdown_timeout"),
+        ).begin(data)
+
+    return begin
 
 
 async def start_tls(
     loop: asyncio.AbstractEventLoop, transport: Any, protocol: Any, context: Any, **kwargs: Any
 ) -> Any:
-    """Begin TLS on a transport that isn't the poller's; see `asyncio.loop.start_tls`."""
-    if not type(transport).__module__.startswith("aiofastnet"):
+    """Begin TLS on a transport; see `asyncio.loop.start_tls`."""
+    if isinstance(transport, Sink):
+        from .poller.tls import begin_tls
+
+        return await begin_tls(
+            loop,
+            cast("Any", transport),
+            protocol,
+            context,
+            introduces=False,
+            peer=kwargs.get("server_hostname") or "the server",
+            server_hostname=kwargs.get("server_hostname"),
+            handshake_timeout=kwargs.get("ssl_handshake_timeout"),
+            shutdown_timeout=kwargs.get("ssl_shutdown_timeout"),
+        )
+    with naming({**kwargs, "ssl": context}):
         return await loop.start_tls(transport, protocol, context, **kwargs)
-    return await method(loop, "start_tls")(transport, protocol, context, **kwargs)

@@ -282,13 +282,9 @@ class Tunnel:
 
     transport: asyncio.Transport | None = dataclasses.field(default=None, init=False)
     inbox: Inbox = dataclasses.field(init=False)
-    # For TLS on the way: contexts, or what makes them.
-    contexts: list[t.Any] = dataclasses.field(default_factory=list, init=False)
 
     async def open(self, server_ssl: ssl_module.SSLContext | None, server_hostname: str) -> None:
         """Go the whole way, so that `transport` leads to the target, in TLS with a context."""
-        hops = [proxy for proxy in self.passage.route.hops if proxy.tls]
-        self.contexts = [server_ssl, *(proxy.ssl or self.proxy_ssl or True for proxy in hops)]
         for action in walk(
             self.passage,
             self.target,
@@ -332,7 +328,7 @@ class Tunnel:
         if proxy is not None and proxy.unix_path is not None:
             async with self.step(CONNECT_TCP, proxy, address):
                 self.transport, self.inbox = await create_unix_connection(
-                    self.loop, Inbox, tls_later=self.contexts, path=proxy.unix_path
+                    self.loop, Inbox, path=proxy.unix_path
                 )
             return
         async with self.step(RESOLVE, proxy, address):
@@ -352,9 +348,7 @@ class Tunnel:
                 loop=self.loop,
             )
             try:
-                self.transport, self.inbox = await create_connection(
-                    self.loop, Inbox, tls_later=self.contexts, sock=sock
-                )
+                self.transport, self.inbox = await create_connection(self.loop, Inbox, sock=sock)
             except BaseException:
                 sock.close()
                 raise

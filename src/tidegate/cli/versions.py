@@ -82,13 +82,11 @@ def transport_kinds() -> str:
     """Say which transports carry connections."""
     loop = asyncio.new_event_loop()
     try:
-        kinds = ["the poller (servers without TLS)"] if transports.polls(loop) else []
-        fast = transports.uses_aiofastnet(loop)
+        kind = "the poller" if transports.polls(loop) else "the event loop's own"
     finally:
         loop.close()
-    kinds.append(f"aiofastnet {installed('aiofastnet')}" if fast else "the event loop's own")
     wanted = os.environ.get("TIDEGATE_TRANSPORTS")
-    return ", ".join(kinds) + (f", because TIDEGATE_TRANSPORTS={wanted} is set" if wanted else "")
+    return kind + (f", because TIDEGATE_TRANSPORTS={wanted} is set" if wanted else "")
 
 
 def compression() -> str:

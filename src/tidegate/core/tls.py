@@ -40,6 +40,10 @@ class TLS:
         self.object = context.wrap_bio(
             self.incoming, self.outgoing, server_side=server_side, server_hostname=server_hostname
         )
+        # Bound once: they are what each message needs.
+        self.read = self.object.read
+        self.write = self.object.write
+        self.decrypted = self.object.pending
         self.peer = peer
         # Whether the handshake is done.
         self.established = False
@@ -107,12 +111,14 @@ class TLS:
         if self.error is not None:
             raise self.error
         view = memoryview(buffer)
+        room = len(view)
         size = 0
         # Each call gives one record at most.
-        while size < len(view) and not self.ended:
+        while size < room and not self.ended:
+            asked = room - size
             try:
                 # Into a buffer, it gives the size.
-                n = t.cast("int", self.object.read(len(view) - size, view[size:]))
+                n = t.cast("int", self.read(asked, view[size:] if size else view))
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLZeroReturnError:
@@ -127,7 +133,11 @@ class TLS:
                 raise self.error from None
             if not n:
                 self.ended = True
+                break
             size += n
+            # Asked for more, OpenSSL would say that there is nothing by an exception.
+            if n < asked and not self.incoming.pending and not self.incoming.eof:
+                break
         return size
 
     def encrypt(self, data: bytes | bytearray | memoryview) -> None:
@@ -140,13 +150,18 @@ class TLS:
             ssl.SSLError: if there is no TLS (yet, or any more).
 
         """
-        view = memoryview(data).cast("B")
         start = 0
-        while start < len(view):
-            try:
-                start += self.object.write(view[start : start + RECORD_SIZE])
-            except ssl.SSLError as exc:
-                raise self.named(exc) from None
+        try:
+            if type(data) is bytes and len(data) <= RECORD_SIZE:
+                if data:
+                    self.write(data)
+                return
+            view = memoryview(data).cast("B")
+            size = len(view)
+            while start < size:
+                start += self.write(view[start : start + RECORD_SIZE])
+        except ssl.SSLError as exc:
+            raise self.named(exc) from None
 
     def close(self) -> bool:
         """Tell the other side that nothing more comes, if it hasn't been told.
@@ -183,6 +198,10 @@ class TLS:
     def pending(self) -> int:
         """Give how many bytes there are that were not decrypted or not taken, at least."""
         return self.object.pending() + self.incoming.pending
+
+    def has_input(self) -> bool:
+        """Say whether there is something that was not decrypted or not taken."""
+        return bool(self.incoming.pending or self.decrypted())
 
     def named(self, exc: ssl.SSLError) -> ssl.SSLError:
         """Give an error that says with whom it happened."""

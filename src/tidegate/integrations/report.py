@@ -13,7 +13,7 @@ from .attributes import ATTRIBUTES
 TIDEGATE = __package__.partition(".")[0]
 
 # Who looks for names that nobody expects to be there, to find out what an object is.
-OTHERS = ("aiofastnet", "asyncio", "inspect", "uvloop")
+OTHERS = ("asyncio", "inspect", "uvloop")
 
 # Packages of tidegate's own, of which websockets has none.
 OWN = ("cli", "core", "integrations", "proxy", "proxyprotocol", "testing", "wire")

@@ -1,7 +1,7 @@
 """In front of a protocol on asyncio: takes the header from a connection, then TLS begins.
 
-Nothing is ever read past the end of a header before TLS, although a proxy sends header and
-ClientHello in one segment: what has been read is lost to TLS (CPython issue 142352).
+A proxy sends header and ClientHello in one segment. Where the event loop begins TLS, nothing is
+read past the end of the header, because what has been read is lost to it (CPython issue 142352).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import logging
 import socket
 import sys
 import typing as t
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from ssl import SSLContext
 
 from ..printable import printable
@@ -30,7 +30,17 @@ __all__ = ["HeaderGate"]
 logger = logging.getLogger("tidegate.proxyprotocol")
 
 ProtocolFactory = Callable[[Endpoints], asyncio.BaseProtocol]
-ConnectAcceptedSocket = Callable[..., Awaitable[object]]
+# Takes a transport, what makes the protocol, what was read already, and what is to be told how the
+# handshake went.
+BeginTLS = Callable[
+    [
+        asyncio.Transport,
+        Callable[[], asyncio.BaseProtocol],
+        bytes,
+        Callable[[BaseException | None], None],
+    ],
+    None,
+]
 
 # How much is read at once where reading too much does no harm, in bytes.
 READ_SIZE = 2048
@@ -49,7 +59,7 @@ class HeaderGate:
         ssl: the TLS context, for TLS that begins after the header.
         ssl_handshake_timeout: how long the TLS handshake may take, in seconds.
         ssl_shutdown_timeout: how long ending TLS may take, in seconds.
-        connect_accepted_socket: what begins TLS, in place of the method of the loop.
+        begin_tls: what begins TLS on the transports of the server, in place of the loop.
         limits: how many connections may be about to begin TLS, by the addresses in their headers;
             over it, they are closed, because there can be no answer yet.
     """
@@ -62,7 +72,7 @@ class HeaderGate:
         ssl: SSLContext | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-        connect_accepted_socket: ConnectAcceptedSocket | None = None,
+        begin_tls: BeginTLS | None = None,
         limits: Limits | None = None,
     ) -> None:
         self.policy = policy
@@ -73,15 +83,16 @@ class HeaderGate:
             "ssl_shutdown_timeout": ssl_shutdown_timeout,
         }
         self.loop = asyncio.get_running_loop()
-        self.connect_accepted_socket: ConnectAcceptedSocket = (
-            connect_accepted_socket or self.loop.connect_accepted_socket
-        )
+        self.begin_tls = begin_tls
         self.limits = limits
         self.waiting: set[HeaderProtocol] = set()
+        # Where the loop begins TLS, and where others do.
         self.handshakes: set[asyncio.Task[None]] = set()
+        self.shaking: set[asyncio.Transport] = set()
         if (
             sys.platform == "win32"
             and ssl is not None
+            and begin_tls is None
             and isinstance(self.loop, asyncio.ProactorEventLoop)
         ):
             raise NotImplementedError(
@@ -98,6 +109,8 @@ class HeaderGate:
             protocol.refuse()
         for task in self.handshakes:
             task.cancel()
+        for transport in tuple(self.shaking):
+            transport.abort()
 
     async def wait_closed(self) -> None:
         """Wait until TLS has begun, or failed to begin, on connections whose header was taken."""
@@ -169,7 +182,8 @@ class HeaderProtocol(asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> t.Any:
         if isinstance(self.successor, asyncio.BufferedProtocol):
             return self.successor.get_buffer(sizehint)
-        exact = self.successor is None and self.gate.ssl is not None
+        gate = self.gate
+        exact = self.successor is None and gate.ssl is not None and gate.begin_tls is None
         self.buffer = bytearray(self.bytes_of_header() if exact else READ_SIZE)
         # asyncio fills slices of it.
         return memoryview(self.buffer)
@@ -278,6 +292,15 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         if limits is not None and limits.admit(address, self.gate.loop.time()) is not None:
             self.refuse("is one too many to begin TLS")
             return
+        if self.gate.begin_tls is not None:
+            self.gate.shaking.add(self.transport)
+            self.gate.begin_tls(
+                self.transport,
+                functools.partial(self.gate.factory, endpoints),
+                rest,
+                functools.partial(self.handshake_over, header, address),
+            )
+            return
         # Another transport goes on with the socket, from where this one has read to.
         own = self.transport.get_extra_info("socket")
         sock = socket.fromfd(own.fileno(), own.family, own.type, own.proto)
@@ -286,6 +309,15 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         task = self.gate.loop.create_task(self.begin_tls(header, endpoints))
         self.gate.handshakes.add(task)
         task.add_done_callback(functools.partial(self.tls_begun, address))
+
+    def handshake_over(
+        self, header: Header | None, address: t.Any, exc: BaseException | None
+    ) -> None:
+        self.gate.shaking.discard(self.transport)
+        if self.gate.limits is not None:
+            self.gate.limits.release(address)
+        if exc is not None and not is_health_check(header):
+            self.log(f"failed to begin TLS: {exc}")
 
     def tls_begun(self, address: t.Any, task: asyncio.Task[None]) -> None:
         self.gate.handshakes.discard(task)
@@ -298,21 +330,21 @@ class HeaderProtocol(asyncio.BufferedProtocol):
     async def begin_tls(self, header: Header | None, endpoints: Endpoints) -> None:
         gate = self.gate
         sock, self.sock = self.sock, None
-        connect = gate.connect_accepted_socket
-        health_check = header is not None and header.command == "LOCAL"
-        if health_check:
-            # Whatever the server's transports make of health checks that are reset, its loop's
-            # own are quiet about them.
-            connect = gate.loop.connect_accepted_socket
+        assert sock is not None
         try:
-            await connect(
+            await gate.loop.connect_accepted_socket(
                 functools.partial(gate.factory, endpoints), sock, ssl=gate.ssl, **gate.tls_options
             )
         except OSError as exc:
-            if not health_check:
+            if not is_health_check(header):
                 self.log(f"failed to begin TLS: {exc}")
         except Exception as exc:
             self.failed(self.transport, exc)
+
+
+def is_health_check(header: Header | None) -> bool:
+    """Say whether a connection only looks whether somebody listens."""
+    return header is not None and header.command == "LOCAL"
 
 
 def feed(transport: asyncio.Transport, protocol: asyncio.BaseProtocol, data: bytes) -> None:

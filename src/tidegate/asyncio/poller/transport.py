@@ -1,12 +1,4 @@
-"""A poller inside the event loop: many plain connections behind one descriptor of the loop.
-
-An event loop spends as much on finding out that a connection is ready and on calling its transport
-as a message costs otherwise. So on Linux the server's plain connections (TCP and Unix sockets, no
-TLS) stand in an epoll set of their own, whose descriptor is registered with the loop; one callback
-of the loop then serves all that are ready.
-
-The transports behave as asyncio's own do.
-"""
+"""A connected socket in the poller, with the methods of an asyncio transport."""
 
 from __future__ import annotations
 
@@ -16,27 +8,27 @@ import collections
 import contextvars
 import errno
 import os
-import select
 import socket
 from typing import TYPE_CHECKING, Any
 
-from ..wire.writer import as_bytes
-from .channel import Channel
-from .hub import get_hub
-from .sink import Sink
+from ...wire.writer import as_bytes
+from ..channel import Channel
+from ..hub import get_hub
+from ..sink import Layer, Sink
 
 try:
     import cython
 except ImportError:
-    from .. import _cython as cython
+    from ... import _cython as cython
 
 if not cython.compiled:
-    from ..wire.kernels import monotonic
-    from .hub import BUFFER_SIZE, HEADROOM
-    from .syscalls import event_fd, event_mask, new_events, poll_events, receive, transmit
+    from ..hub import BUFFER_SIZE, HEADROOM
+    from .syscalls import receive, transmit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
+
+    from .events import Poller
 
 # EPOLLIN, EPOLLOUT and EPOLLRDHUP; errors and hang-ups are reported without asking.
 READABLE = 0x1
@@ -44,117 +36,13 @@ WRITABLE = 0x4
 ERROR = 0x8
 LEFT = 0x2000
 
-# How many connections are served at once, and how often, before the event loop gets its turn.
-MOST_EVENTS = 64
-MOST_ROUNDS = 4
-MANY_EVENTS = 4
-
-# How long they may be served before that, in seconds.
-MOST_TIME = 0.001
-
-# How long no connection is accepted when there are no descriptors left, in seconds.
-ACCEPT_DELAY = 1.0
-NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
-
+# The limits of the write buffer, if nobody sets others, as asyncio has them.
 DEFAULT_HIGH = 64 * 1024
 
-available = hasattr(select, "epoll")
 compiled = cython.compiled
 
-
-class Poller:
-    """The epoll set of one event loop. It exists as long as somebody uses it."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.loop = loop
-        self.epoll = select.epoll()
-        self.fd = self.epoll.fileno()
-        # Descriptor -> who has it: a transport or a listener.
-        self.targets: dict[int, Any] = {}
-        self.events = new_events(MOST_EVENTS)
-        self.users = 0
-        loop.add_reader(self.fd, self.ready)
-
-    def begin_use(self) -> None:
-        """Take note of one more user."""
-        self.users += 1
-
-    def end_use(self) -> None:
-        """Take note of one user less; with the last, the poller ends."""
-        self.users -= 1
-        if self.users == 0:
-            get_hub(self.loop).poller = None
-            if not self.loop.is_closed():
-                self.loop.remove_reader(self.fd)
-            self.epoll.close()
-
-    def watch(self, fd: int, target: Any, before: int, mask: int) -> None:
-        """Have ``target.handle`` called when a descriptor is ready.
-
-        Args:
-            fd: descriptor.
-            target: who is called.
-            before: what was watched until now.
-            mask: what to watch from now on.
-
-        """
-        # A descriptor with nothing to watch would still report errors, again and again.
-        if mask == before:
-            return
-        if not mask:
-            del self.targets[fd]
-            self.epoll.unregister(fd)
-        elif before:
-            self.epoll.modify(fd, mask)
-        else:
-            self.targets[fd] = target
-            self.epoll.register(fd, mask)
-
-    def ready(self) -> None:
-        """Serve the connections that are ready."""
-        self.serve_ready()
-
-    def serve_ready(self) -> None:
-        """Serve the connections that are ready."""
-        # Where many are ready, others become ready while they are served, and looking again costs
-        # less than a turn of the event loop. Its other callbacks have to get their turn, too.
-        n = MANY_EVENTS
-        begun = monotonic()
-        for _ in range(MOST_ROUNDS):
-            if n < MANY_EVENTS or not self.users or monotonic() - begun > MOST_TIME:
-                break
-            n = poll_events(self.events, self.epoll, self.fd, MOST_EVENTS)
-            for i in range(n):
-                fd = event_fd(self.events, i)
-                mask = event_mask(self.events, i)
-                # None if one of those before it closed it.
-                target = self.targets.get(fd)
-                if type(target) is PollTransport:
-                    serve_within(as_transport(target), mask)
-                elif target is not None:
-                    target.handle(mask)
-
-
-if not cython.compiled:
-
-    def serve_within(transport: PollTransport, mask: int) -> None:
-        """Serve a connection in the context that it belongs to."""
-        transport.context.run(transport.handle_events, mask)
-
-
-def as_transport(target: Any) -> PollTransport:
-    """Tell the compiler what this is."""
-    transport: PollTransport = target
-    return transport
-
-
-def get_poller(loop: asyncio.AbstractEventLoop) -> Poller:
-    """Give the poller of an event loop, which is made if there is none."""
-    hub = get_hub(loop)
-    poller: Poller | None = hub.poller
-    if poller is None:
-        poller = hub.poller = Poller(loop)
-    return poller
+# How many pieces are written at once.
+MOST_PIECES = 64
 
 
 class PollTransport(Sink):
@@ -163,8 +51,9 @@ class PollTransport(Sink):
     Args:
         loop: the event loop.
         sock: connected socket.
-        protocol: an `asyncio.BufferedProtocol` or `asyncio.Protocol`.
+        protocol: an `asyncio.BufferedProtocol` or `asyncio.Protocol`, or a `Layer`.
         peername: the remote address.
+        poller: the poller of the loop.
         context: what its callbacks run in; a copy of the current one by default.
 
     """
@@ -175,10 +64,12 @@ class PollTransport(Sink):
         sock: socket.socket,
         protocol: Any,
         peername: Any,
+        poller: Poller,
         context: contextvars.Context | None = None,
     ) -> None:
         self.loop = loop
-        self.poller = get_poller(loop)
+        self.hub = get_hub(loop)
+        self.poller = poller
         self.sock: Any = sock
         self.fd = sock.fileno()
         self.peername = peername
@@ -200,10 +91,12 @@ class PollTransport(Sink):
         self.registered = 0
         self.protocol: Any = protocol
         self.channel: Channel | None = protocol if isinstance(protocol, Channel) else None
-        self.poller.begin_use()
+        self.layer: Layer | None = protocol if isinstance(protocol, Layer) else None
+        poller.begin_use()
 
-    # The options of an accepted socket are those of the one that listens (see Listener).
-    inherits_options = True
+    # An accepted socket has the options of the one that listens, see `Listener`; one that was
+    # connected has got them, see `dialling`.
+    has_options = True
 
     def start(self) -> None:
         """Introduce the protocol, and begin to read."""
@@ -222,7 +115,7 @@ class PollTransport(Sink):
         if not self.lost:
             if self.reading and not self.closing and not self.at_end:
                 mask = READABLE
-            elif self.channel is not None and not self.left and not self.at_end:
+            elif not self.left and not self.at_end and self.wants_to_know():
                 # That the peer is gone is seen without reading.
                 mask = LEFT
             if self.backlog:
@@ -232,6 +125,10 @@ class PollTransport(Sink):
             self.registered = mask
             self.poller.watch(self.fd, self, before, mask)
 
+    def wants_to_know(self) -> bool:
+        """Whether the protocol has to be told that the peer is gone, behind what isn't read."""
+        return self.channel is not None or self.layer is not None
+
     def handle_events(self, mask: int) -> None:
         """Read and write what can be read and written."""
         if mask & WRITABLE and self.backlog:
@@ -240,28 +137,28 @@ class PollTransport(Sink):
             if self.reading and not self.closing and not self.at_end:
                 self.read_ready()
             elif mask & ERROR:
-                self.failed(self.error())
+                self.fail(self.error())
             elif mask & LEFT and not self.left:
                 self.left = True
                 self.update()
-                if self.channel is not None:
-                    self.channel.peer_ended()
+                if self.wants_to_know():
+                    self.protocol.peer_ended()
             elif self.backlog and mask & ~(WRITABLE | READABLE):
                 # An error, which only writing would find.
                 self.write_ready()
 
     def read_ready(self) -> None:
         """Read, and give the protocol what came."""
+        if self.layer is not None:
+            self.read_for_layer()
+            return
         channel = self.channel
         shared = channel is not None and channel.can_share()
         data: bytes | None = None
         view: Any = None
         if not shared and self.is_buffered():
             try:
-                view = self.protocol.get_buffer(-1)
-                if not len(view):
-                    # Nothing received into it would look like the end of the stream.
-                    raise RuntimeError("get_buffer() returned an empty buffer")
+                view = buffer_of(self.protocol)
             except Exception as exc:
                 self.protocol_failed(exc, "get_buffer()")
                 return
@@ -279,7 +176,7 @@ class PollTransport(Sink):
         except BlockingIOError:
             return
         except OSError as exc:
-            self.failed(exc)
+            self.fail(exc)
             return
         try:
             if not n:
@@ -294,6 +191,22 @@ class PollTransport(Sink):
                 self.protocol.buffer_updated(n)
         except Exception as exc:
             self.protocol_failed(exc, "receiving" if n else "eof_received()")
+
+    def read_for_layer(self) -> None:
+        """Read, and give the layer above what came."""
+        layer = self.layer
+        assert layer is not None
+        try:
+            n = receive(self.sock, self.fd, self.hub.get_cipher(), 0, BUFFER_SIZE)
+            if n < 0:
+                return
+        except OSError as exc:
+            self.fail(exc)
+            return
+        if n:
+            layer.take_in(n)
+        else:
+            self.receive_eof()
 
     def receive_eof(self) -> None:
         """Take note of the end of the stream."""
@@ -322,14 +235,14 @@ class PollTransport(Sink):
         except BlockingIOError:
             return
         except OSError as exc:
-            self.failed(exc)
+            self.fail(exc)
             return
         if self.writing_paused and self.pending <= self.low:
             self.writing_paused = False
             try:
                 self.protocol.resume_writing()
             except Exception as exc:
-                self.tell(exc, "protocol.resume_writing() failed")
+                tell(self.loop, self, self.protocol, exc, "protocol.resume_writing() failed")
         if not self.backlog:
             self.update()
             if self.closing:
@@ -344,27 +257,16 @@ class PollTransport(Sink):
         number = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or errno.ECONNRESET
         return OSError(number, os.strerror(number))
 
-    def failed(self, exc: Any) -> None:
-        """End the connection because of an error of the network."""
+    def fail(self, exc: Any) -> None:
+        """End the connection because of an error of the network, or of the layer above."""
         self.reading = False
         self.lose(exc)
 
     def protocol_failed(self, exc: Exception, where: str) -> None:
         """End the connection because of an error of the protocol."""
-        self.tell(exc, f"Fatal error: protocol failed: {where}")
+        tell(self.loop, self, self.protocol, exc, f"Fatal error: protocol failed: {where}")
         self.reading = False
         self.lose(exc)
-
-    def tell(self, exc: Exception, message: str) -> None:
-        """Tell of an error of the protocol."""
-        self.loop.call_exception_handler(
-            {
-                "message": message,
-                "exception": exc,
-                "transport": self,
-                "protocol": self.protocol,
-            }
-        )
 
     def lose(self, exc: Exception | None) -> None:
         """Say goodbye, in the next turn of the loop."""
@@ -381,6 +283,7 @@ class PollTransport(Sink):
         """Say goodbye."""
         protocol, self.protocol = self.protocol, None
         self.channel = None
+        self.layer = None
         try:
             protocol.connection_lost(exc)
         finally:
@@ -396,6 +299,7 @@ class PollTransport(Sink):
         """Give the connection to another protocol."""
         self.protocol = protocol
         self.channel = protocol if isinstance(protocol, Channel) else None
+        self.layer = protocol if isinstance(protocol, Layer) else None
 
     def get_protocol(self) -> Any:
         """The protocol."""
@@ -466,7 +370,7 @@ class PollTransport(Sink):
             try:
                 n = transmit(self.sock, self.fd, data)
             except OSError as exc:
-                self.failed(exc)
+                self.fail(exc)
                 return
             if n == len(data):
                 return
@@ -484,11 +388,11 @@ class PollTransport(Sink):
         n = 0
         if not self.backlog:
             try:
-                n = self.sock.sendmsg(pieces[:MOST_EVENTS])
+                n = self.sock.sendmsg(pieces[:MOST_PIECES])
             except BlockingIOError:
                 pass
             except OSError as exc:
-                self.failed(exc)
+                self.fail(exc)
                 return
         for piece in pieces:
             if n >= len(piece):
@@ -515,7 +419,7 @@ class PollTransport(Sink):
             try:
                 self.protocol.pause_writing()
             except Exception as exc:
-                self.tell(exc, "protocol.pause_writing() failed")
+                tell(self.loop, self, self.protocol, exc, "protocol.pause_writing() failed")
 
     def can_write_eof(self) -> bool:
         """Sockets have a half-close."""
@@ -557,109 +461,24 @@ class PollTransport(Sink):
         self.pause_if_full()
 
 
-class Listener:
-    """A listening socket: accepts connections.
+def buffer_of(protocol: Any) -> Any:
+    """Give the buffer that a protocol has for what is received.
 
-    Args:
-        loop: the event loop.
-        sock: bound socket.
-        factory: makes the protocol of a connection.
-        backlog: how many connections the operating system keeps, and how many are accepted at once.
-        accepted: what takes the sockets of connections, and the addresses that they come from,
-            instead; they don't use the poller then.
+    Raises:
+        RuntimeError: if it is empty.
 
     """
+    view = protocol.get_buffer(-1)
+    if not len(view):
+        # Nothing received into it would look like the end of the stream.
+        raise RuntimeError("get_buffer() returned an empty buffer")
+    return view
 
-    def __init__(
-        self,
-        loop: asyncio.AbstractEventLoop,
-        sock: socket.socket,
-        factory: Callable[[], Any],
-        backlog: int,
-        accepted: Callable[[socket.socket, Any], object] | None = None,
-    ) -> None:
-        self.loop = loop
-        self.sock = sock
-        self.factory = factory
-        self.backlog = backlog
-        self.accepted = accepted
-        self.context = contextvars.copy_context()
-        self.poller: Poller | None = None
-        self.watched = 0
-        self.resumption: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Listen."""
-        if self.sock.family in (socket.AF_INET, socket.AF_INET6):
-            # Frames must not wait for the acknowledgement of earlier ones.
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-        self.sock.listen(self.backlog)
-        self.poller = get_poller(self.loop)
-        self.poller.begin_use()
-        self.watch(READABLE)
-
-    def watch(self, mask: int) -> None:
-        """Accept connections, or don't."""
-        assert self.poller is not None
-        self.poller.watch(self.sock.fileno(), self, self.watched, mask)
-        self.watched = mask
-
-    def handle(self, mask: int) -> None:
-        """Accept the connections that came."""
-        for _ in range(self.backlog):
-            try:
-                sock, address = self.sock.accept()
-            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-                return
-            except OSError as exc:
-                if exc.errno not in NO_RESOURCES:
-                    raise
-                # Otherwise the socket would be ready, in vain, in each turn of the loop.
-                self.loop.call_exception_handler(
-                    {
-                        "message": "socket.accept() out of system resource",
-                        "exception": exc,
-                        "socket": asyncio.trsock.TransportSocket(self.sock),
-                    }
-                )
-                self.watch(0)
-                self.resumption = self.loop.call_later(ACCEPT_DELAY, self.resume)
-                return
-            sock.setblocking(False)
-            context = self.context.copy()
-            if self.accepted is not None:
-                context.run(self.accepted, sock, address)
-            else:
-                context.run(self.serve, sock, address, context)
-            if self.watched == 0:
-                return
-
-    def serve(self, sock: socket.socket, address: Any, context: contextvars.Context) -> None:
-        """Make the protocol and the transport of a connection."""
-        try:
-            protocol = self.factory()
-        except Exception as exc:
-            sock.close()
-            self.loop.call_exception_handler(
-                {
-                    "message": "Error on transport creation for incoming connection",
-                    "exception": exc,
-                }
-            )
-        else:
-            PollTransport(self.loop, sock, protocol, address, context).start()
-
-    def resume(self) -> None:
-        """Accept connections again."""
-        self.resumption = None
-        self.watch(READABLE)
-
-    def close(self) -> None:
-        """Stop listening."""
-        if self.resumption is not None:
-            self.resumption.cancel()
-        if self.poller is not None:
-            self.watch(0)
-            self.poller.end_use()
-            self.poller = None
-        self.sock.close()
+def tell(
+    loop: asyncio.AbstractEventLoop, transport: Sink, protocol: Any, exc: Exception, message: str
+) -> None:
+    """Tell the event loop of an error of a protocol."""
+    loop.call_exception_handler(
+        {"message": message, "exception": exc, "transport": transport, "protocol": protocol}
+    )

@@ -1,23 +1,26 @@
-"""A server on the poller, with the interface of `asyncio.Server`.
-
-Its connections are on the poller, too, except those with TLS.
-"""
+"""A server on the poller, with the interface of `asyncio.Server`."""
 
 from __future__ import annotations
 
 import asyncio
 import asyncio.trsock
-import functools
+import logging
 import os
 import socket
 from typing import TYPE_CHECKING, Any
 
-from .poller import Listener
+from .events import get_poller
+from .listener import Listener
+from .tls import TLSTransport
+from .transport import PollTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Sequence
+    import ssl
+    from collections.abc import Callable, Sequence
 
-    from ..core.limits import Limits
+    from ...core.limits import Limits
+
+logger = logging.getLogger("tidegate.server")
 
 
 class PollServer(asyncio.AbstractServer):
@@ -100,8 +103,10 @@ class Securing:
 
     Args:
         loop: the event loop.
-        begin: coroutine function that begins TLS on a socket, and calls its protocol.
-        timeout: how long a client may take, in seconds.
+        context: how to do TLS.
+        factory: makes the protocol of a connection, when the handshake is done.
+        handshake_timeout: how long a client may take, in seconds.
+        shutdown_timeout: how long a client may take to end TLS, in seconds.
         limits: how many connections may be about to begin TLS; over it, they are closed, because
             there can be no answer yet.
 
@@ -110,73 +115,75 @@ class Securing:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
-        begin: Callable[[socket.socket], Coroutine[Any, Any, object]],
-        timeout: float,
+        context: ssl.SSLContext,
+        factory: Callable[[], Any],
+        handshake_timeout: float | None,
+        shutdown_timeout: float | None,
         limits: Limits | None,
     ) -> None:
         self.loop = loop
-        self.begin = begin
-        self.timeout = timeout
+        self.context = context
+        self.factory = factory
+        self.handshake_timeout = handshake_timeout
+        self.shutdown_timeout = shutdown_timeout
         self.limits = limits
-        self.tasks: set[asyncio.Task[None]] = set()
+        self.shaking: set[TLSTransport] = set()
 
     def accepted(self, sock: socket.socket, address: Any) -> None:
         """Take a connection."""
-        if self.limits is not None and self.limits.admit(address, self.loop.time()) is not None:
+        limits = self.limits
+        if limits is not None and limits.admit(address, self.loop.time()) is not None:
             sock.close()
             return
-        task = self.loop.create_task(self.secure(sock))
-        self.tasks.add(task)
-        task.add_done_callback(functools.partial(self.done, sock, address))
+        below = PollTransport(self.loop, sock, None, address, get_poller(self.loop))
+        self.begin(below, self.factory, address, b"")
+        below.update()
 
-    def done(self, sock: socket.socket, address: Any, task: asyncio.Task[None]) -> None:
-        """Forget a connection, which has TLS now or is gone."""
-        self.tasks.discard(task)
-        if task.cancelled():
-            # It may not even have begun.
-            sock.close()
-        if self.limits is not None:
-            self.limits.release(address)
+    def begin(
+        self, below: PollTransport, factory: Callable[[], Any], address: Any, data: bytes
+    ) -> None:
+        """Begin TLS with one client that was admitted.
 
-    async def secure(self, sock: socket.socket) -> None:
-        """Begin TLS with one client."""
-        try:
-            async with asyncio.timeout(self.timeout):
-                # Until then it costs nothing but the socket; those that only look whether somebody
-                # listens never say anything.
-                await until_readable(self.loop, sock)
-                silent = not sock.recv(1, socket.MSG_PEEK)
-            if silent:
-                sock.close()
-            else:
-                await self.begin(sock)
-        except OSError:
-            # A TLS handshake that fails, a client that is gone or takes too long.
-            sock.close()
-        except Exception as exc:
-            sock.close()
-            self.loop.call_exception_handler(
-                {
-                    "message": "Error on transport creation for incoming connection",
-                    "exception": exc,
-                }
-            )
+        Args:
+            below: its transport.
+            factory: makes its protocol.
+            address: by which it was admitted.
+            data: what it has sent already.
+
+        """
+
+        def over(exc: BaseException | None) -> None:
+            self.shaking.discard(transport)
+            if self.limits is not None:
+                self.limits.release(address)
+            if exc is not None and logger.isEnabledFor(logging.DEBUG):
+                logger.debug("TLS handshake failed: %s", exc)
+
+        transport = TLSTransport(
+            self.loop,
+            below,
+            self.context,
+            factory,
+            over,
+            server_side=True,
+            peer="the client" if address is None else text_of(address),
+            handshake_timeout=self.handshake_timeout,
+            shutdown_timeout=self.shutdown_timeout,
+        )
+        self.shaking.add(transport)
+        transport.begin(data)
 
     def close(self) -> None:
         """Give up those that are not through."""
-        for task in self.tasks:
-            task.cancel()
+        for transport in tuple(self.shaking):
+            transport.abort()
 
 
-async def until_readable(loop: asyncio.AbstractEventLoop, sock: socket.socket) -> None:
-    """Wait until there is something to read on a socket, or its end."""
-    readable = asyncio.Event()
-    fd = sock.fileno()
-    loop.add_reader(fd, readable.set)
-    try:
-        await readable.wait()
-    finally:
-        loop.remove_reader(fd)
+def text_of(address: Any) -> str:
+    """Give the address of a client as it is read by people."""
+    if isinstance(address, tuple) and len(address) >= 2:
+        return f"{address[0]}:{address[1]}"
+    return "the client"
 
 
 def remove_socket(path: str | bytes, inode: int) -> None:

@@ -1,0 +1,1 @@
+"""A poller inside the event loop: what carries connections on Linux."""

@@ -1,0 +1,1 @@
+# Compiled, because every connection passes through; there are no types to give.
