@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import socket
 import ssl
 import subprocess
 import sys
@@ -12,6 +14,7 @@ import trustme
 
 from tidegate.asyncio.client import connect
 from tidegate.asyncio.server import serve
+from tidegate.exceptions import InvalidStatus
 
 from .connections import address
 
@@ -218,3 +221,171 @@ async def test_name_with_a_dot_at_its_end(where, contexts):
             await connection.send("x")
             assert await connection.recv() == "x"
     assert names == ["localhost"]
+
+
+@transports
+@pytest.mark.parametrize("how", ["close", "close without an answer", "reset"])
+async def test_peers_that_leave_behind_a_paused_reader(transports, how, contexts, monkeypatch):
+    """Nothing is read any more, and the end is noticed nevertheless, long before a time limit."""
+    monkeypatch.setenv("TIDEGATE_TRANSPORTS", transports)
+    if transports == "loop":
+        pytest.skip("the loop's transports see it at the next deadline")
+    _, server, client = contexts
+    left = asyncio.Event()
+
+    async def handler(connection):
+        await connection.wait_closed()
+        left.set()
+
+    options = {"ping_interval": None, "close_timeout": 0.5}
+    async with serve(handler, "127.0.0.1", 0, ssl=server, **options) as running:
+        connection = await connect(
+            address(running, True), ssl=client, ping_interval=None, close_timeout=0.05
+        )
+        for _ in range(40):
+            await connection.send("x")
+        if how == "reset":
+            sock = connection.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            connection.transport.abort()
+        elif how == "close":
+            await connection.close()
+        else:
+            connection.transport.close()
+        await left.wait()
+        await connection.wait_closed()
+
+
+@transports
+@pytest.mark.parametrize("kind", ["file", "folder"])
+async def test_a_path_to_the_certificates_to_trust(
+    transports, kind, contexts, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TIDEGATE_TRANSPORTS", transports)
+    authority, server, _ = contexts
+    path = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(path)
+    if kind == "folder":
+        if shutil.which("openssl") is None:
+            pytest.skip("openssl isn't installed")
+        subprocess.run(["openssl", "rehash", tmp_path], check=True)
+    trusted = str(path if kind == "file" else tmp_path)
+    async with serve(echo, "127.0.0.1", 0, ssl=server) as running:
+        async with connect(address(running, True), ssl=trusted) as connection:
+            await connection.send("x")
+            assert await connection.recv() == "x"
+        with pytest.raises(FileNotFoundError):
+            await connect(address(running, True), ssl=str(tmp_path / "nothing"))
+
+
+# Peers that are OpenSSL's own
+
+needs_openssl = pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="openssl isn't installed"
+)
+
+REQUEST = (
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+
+async def s_client(running, *arguments):
+    """Shake hands with a server; give all that ``openssl s_client`` says."""
+    port = running.sockets[0].getsockname()[1]
+    process = await asyncio.create_subprocess_exec(
+        *("openssl", "s_client", "-connect", f"127.0.0.1:{port}", "-ign_eof", *arguments),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    # An empty Close frame with the mask 0.
+    process.stdin.write(REQUEST + b"\x88\x80\0\0\0\0")
+    output, _ = await process.communicate()
+    return output.decode(errors="replace")
+
+
+@transports
+@needs_openssl
+@pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
+async def test_openssl_as_client(transports, version, contexts, tmp_path, monkeypatch):
+    """Client certificates, ALPN, several certificates by SNI, and one that is renewed."""
+    monkeypatch.setenv("TIDEGATE_TRANSPORTS", transports)
+    authority, server, _ = contexts
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    authority.issue_cert("me@example.com").private_key_and_cert_chain_pem.write_to_path(
+        tmp_path / "me.pem"
+    )
+    other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("other.example").configure_cert(other)
+    for context in (server, other):
+        authority.configure_trust(context)
+        context.verify_mode = ssl.CERT_REQUIRED
+        context.set_alpn_protocols(["http/1.1"])
+
+    def choose(ssl_object, name, context):
+        if name == "other.example":
+            ssl_object.context = other
+
+    server.sni_callback = choose
+    trust = ("-CAfile", tmp_path / "ca.pem", "-verify_return_error", version)
+    mine = ("-cert", tmp_path / "me.pem", "-key", tmp_path / "me.pem")
+    async with serve(echo, "127.0.0.1", 0, ssl=server) as running:
+        for name in ("localhost", "other.example"):
+            said = await s_client(
+                running,
+                *(*trust, *mine, "-servername", name, "-verify_hostname", name),
+                *("-alpn", "h2,http/1.1"),
+            )
+            assert "101 Switching Protocols" in said, said
+            assert "ALPN protocol: http/1.1" in said
+            assert "Verify return code: 0 (ok)" in said or "Verification: OK" in said
+        said = await s_client(running, *trust)
+        assert "101" not in said
+        # asyncio's own transports close without saying why.
+        assert "alert" in said or transports == "loop"
+        authority.issue_cert("renewed.example").configure_cert(server)
+        said = await s_client(running, *trust, *mine, "-verify_hostname", "renewed.example")
+        assert "101 Switching Protocols" in said, said
+
+
+@transports
+@needs_openssl
+async def test_openssl_as_server(transports, contexts, tmp_path, monkeypatch):
+    """It asks for a client certificate, agrees on a protocol, and answers what isn't WebSocket."""
+    monkeypatch.setenv("TIDEGATE_TRANSPORTS", transports)
+    authority, _, client = contexts
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    for name, host in (("server", "localhost"), ("me", "me@example.com")):
+        authority.issue_cert(host).private_key_and_cert_chain_pem.write_to_path(
+            tmp_path / f"{name}.pem"
+        )
+    client.load_cert_chain(tmp_path / "me.pem")
+    client.set_alpn_protocols(["h2", "http/1.1"])
+    process = await asyncio.create_subprocess_exec(
+        *("openssl", "s_server", "-accept", "127.0.0.1:0", "-naccept", "1"),
+        *("-cert", tmp_path / "server.pem", "-CAfile", tmp_path / "ca.pem", "-Verify", "2"),
+        *("-verify_return_error", "-alpn", "http/1.1"),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    said = ""
+    while "ACCEPT" not in said:
+        said = (await process.stdout.readline()).decode()
+    port = int(said.rpartition(":")[2])
+    connecting = asyncio.ensure_future(
+        connect(f"wss://localhost:{port}/", ssl=client, host="127.0.0.1", proxy=None)
+    )
+    said = ""
+    while "Upgrade: websocket" not in said:
+        said += (await process.stdout.readline()).decode()
+    process.stdin.write(b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\n\r\n")
+    with pytest.raises(InvalidStatus, match="418"):
+        await connecting
+    process.stdin.close()
+    rest = (await process.stdout.read()).decode()
+    await process.wait()
+    said += rest
+    assert "ALPN protocols selected: http/1.1" in said
+    assert "depth=0" in said.partition("ALPN")[0]

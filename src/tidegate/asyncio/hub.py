@@ -44,7 +44,7 @@ class Hub:
         self.sweep_at = MANY_TIMERS
 
     def get_cipher(self) -> bytearray:
-        """Give the buffer for bytes that have to be decrypted, `BUFFER_SIZE` of them."""
+        """Give the buffer for bytes that have to be decrypted, as many as in the other."""
         if self.cipher is None:
             self.cipher = bytearray(BUFFER_SIZE)
         return self.cipher

@@ -451,9 +451,19 @@ class TLSTransport(Layer):
         self.below.write_now(tls.output())  # type: ignore[union-attr]
 
     def writelines(self, lines: Iterable[Any]) -> None:
-        """Write several pieces of bytes."""
-        for line in lines:
-            self.write(line)
+        """Write several pieces of bytes together."""
+        pieces = [as_bytes(line) for line in lines]
+        if self.state != TALKING:
+            return
+        tls = self.tls
+        assert tls is not None
+        try:
+            for piece in pieces:
+                tls.encrypt(piece)
+        except OSError as exc:
+            self.fail(exc)
+            return
+        self.send_output()
 
     def send_output(self) -> None:
         """Send what TLS itself has to say."""
