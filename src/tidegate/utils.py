@@ -12,7 +12,17 @@ from .typing import BytesLike
 if t.TYPE_CHECKING:
     import socket
 
-__all__ = ["accept_key", "apply_mask", "generate_key", "get_socket_name", "without_frames"]
+__all__ = [
+    "accept_key",
+    "apply_mask",
+    "generate_key",
+    "get_socket_name",
+    "has_left",
+    "without_frames",
+]
+
+# As select has it, where it has it: the peer has ended its stream.
+POLLRDHUP = 0x2000
 
 # RFC 6455 section 1.3
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
@@ -67,6 +77,21 @@ def get_socket_name(sock: socket.socket) -> str:
         text = os.fsdecode(name) if isinstance(name, bytes) else name
         return f"@{text[1:]}" if text.startswith("\0") else text
     return str(name)
+
+
+def has_left(sock: socket.socket | None) -> bool:
+    """Say whether the peer has ended its stream, or is gone, behind what is not read yet.
+
+    Args:
+        sock: the socket; None is one of which nothing is known.
+    """
+    import select
+
+    if sock is None or not hasattr(select, "poll") or sock.fileno() < 0:
+        return False
+    poll = select.poll()
+    poll.register(sock.fileno(), POLLRDHUP if hasattr(select, "POLLRDHUP") else 0)
+    return bool(poll.poll(0))
 
 
 E = t.TypeVar("E", bound=BaseException)

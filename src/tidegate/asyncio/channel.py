@@ -8,11 +8,11 @@ to them in one write.
 
 from __future__ import annotations
 
-import select
 from asyncio import current_task
 from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ConnectionClosedOK
+from ..utils import has_left
 from .hub import get_hub
 
 try:
@@ -49,9 +49,6 @@ DIRECT = 32 * 1024
 TO_HUB = 0
 TO_PAYLOAD = 1
 TO_SPARE = 2
-
-# As select has it, where it has it: the peer has ended its stream.
-POLLRDHUP = 0x2000
 
 
 class Channel(Link):
@@ -232,7 +229,7 @@ class Channel(Link):
         now = self.loop.time()
         unread = now >= life.deadline and life.state == OPEN and self.hold != 0
         # Transports of the loop don't see the end of a stream that they don't read.
-        if unread and self.sink is None and has_left(self.transport):
+        if unread and self.sink is None and has_left(self.transport.get_extra_info("socket")):
             self.peer_ended()
         unsent = 0 if self.transport is None else self.transport.get_write_buffer_size()
         self.due(now, unsent)
@@ -385,13 +382,3 @@ async def iterate(channel: Channel) -> AsyncIterator[Any]:
             yield await channel.recv()
     except ConnectionClosedOK:
         return
-
-
-def has_left(transport: Any) -> bool:
-    """Say whether the peer has ended its stream, or is gone, behind what is not read yet."""
-    sock = transport.get_extra_info("socket")
-    if sock is None or not hasattr(select, "poll") or sock.fileno() < 0:
-        return False
-    poll = select.poll()
-    poll.register(sock.fileno(), POLLRDHUP if hasattr(select, "POLLRDHUP") else 0)
-    return bool(poll.poll(0))

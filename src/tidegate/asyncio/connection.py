@@ -5,32 +5,25 @@ from __future__ import annotations
 import asyncio
 import codecs
 import inspect
-import logging
 import socket
 import sys
-import weakref
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.arguments import limits
 from ..core.broadcast import broadcast
+from ..core.facts import Facts, log_connection, payload
 from ..exceptions import ConcurrencyError, ConnectionClosedOK
 from ..frames import CloseCode
 from ..protocol import Protocol
-from ..typing import BytesLike
 from .channel import Channel
 from .sink import Sink
 from .waiting import drain, ensure_open, wait_closed
 
 if TYPE_CHECKING:
-    import uuid
     from collections.abc import AsyncIterator, Awaitable
     from types import TracebackType
 
-    from ..exceptions import ConnectionClosed
-    from ..http11 import Request, Response
-    from ..proxyprotocol.header import Header
-    from ..proxyprotocol.policy import Endpoints
-    from ..typing import Data, DataLike, Subprotocol
+    from ..typing import Data, DataLike
 
 __all__ = ["Connection", "broadcast"]
 
@@ -44,7 +37,7 @@ if sys.version_info >= (3, 12):
 
 
 # Transports take it for the buffered protocol that it is; to programs, it is a Protocol, too.
-class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
+class Connection(Channel, Facts, asyncio.BufferedProtocol, asyncio.Protocol):
     """A WebSocket connection on asyncio.
 
     Programs get connections from `connect` and `serve`; there is no need to make one.
@@ -73,9 +66,6 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
 
     """
 
-    request: Request | None = None
-    response: Response | None = None
-    endpoints: Endpoints | None = None
     # How long the opening handshake may take, where nobody else sees to that, in seconds.
     open_timeout: float | None = None
 
@@ -101,103 +91,15 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
             high,
             low,
         )
-        if protocol.logger.isEnabledFor(logging.INFO):
-            # The protocol doesn't keep the connection.
-            extra = {"websocket": weakref.proxy(self)}
-            protocol.logger = logging.LoggerAdapter(protocol.logger, extra)
+        log_connection(self)
         self.write_limit = write_limit
         self.coalesces = coalesce
 
     # What can be known
 
-    @property
-    def id(self) -> uuid.UUID:
-        """A unique identifier of the connection, for logs."""
-        return self.protocol.id
-
-    @property
-    def local_address(self) -> Any:
-        """Local address: ``(host, port)`` for IPv4, longer for IPv6, a path for Unix sockets.
-
-        Behind a load balancer that is trusted, the address that the client connected to. None
-        before the connection is established.
-        """
-        if self.endpoints is not None:
-            return self.endpoints.local_address
-        return None if self.transport is None else self.transport.get_extra_info("sockname")
-
-    @property
-    def remote_address(self) -> Any:
-        """Remote address, in the form of `local_address`.
-
-        Behind a load balancer that is trusted, the client's.
-        """
-        if self.endpoints is not None:
-            return self.endpoints.remote_address
-        return None if self.transport is None else self.transport.get_extra_info("peername")
-
-    @property
-    def peer_address(self) -> Any:
-        """Address at the other end of the socket, the load balancer's if there is one."""
-        return None if self.transport is None else self.transport.get_extra_info("peername")
-
-    @property
-    def proxy_header(self) -> Header | None:
-        """The PROXY protocol header that the connection began with, None if there was none."""
-        return None if self.endpoints is None else self.endpoints.header
-
-    @property
-    def ping_interval(self) -> float | None:
-        """Time between keepalive pings in seconds; None for none."""
-        return self.life.ping_interval
-
-    @ping_interval.setter
-    def ping_interval(self, seconds: float | None) -> None:
-        self.life.ping_interval = seconds
-
-    @property
-    def ping_timeout(self) -> float | None:
-        """How long to wait for a sign of life after a ping, in seconds; None for ever."""
-        return self.life.ping_timeout
-
-    @ping_timeout.setter
-    def ping_timeout(self, seconds: float | None) -> None:
-        self.life.ping_timeout = seconds
-
-    @property
-    def close_timeout(self) -> float | None:
-        """How long closing may take, in seconds; None for ever."""
-        return self.life.close_timeout
-
-    @close_timeout.setter
-    def close_timeout(self, seconds: float | None) -> None:
-        self.life.close_timeout = seconds
-
-    @property
-    def subprotocol(self) -> Subprotocol | None:
-        """The subprotocol that was negotiated, None if there is none."""
-        return self.protocol.subprotocol
-
-    @property
-    def close_code(self) -> int | None:
-        """The code of the Close frame that was received, 1006 if the connection was lost.
-
-        None before the connection is closed.
-        """
-        return self.protocol.close_code
-
-    @property
-    def close_reason(self) -> str | None:
-        """The reason in the Close frame that was received, ``""`` if there was none.
-
-        None before the connection is closed.
-        """
-        return self.protocol.close_reason
-
-    @property
-    def close_exc(self) -> ConnectionClosed:
-        """The exception that says how the connection was closed."""
-        return self.closed_error()
+    def socket_address(self, which: str) -> Any:
+        """Give an address of the socket: ``"sockname"`` or ``"peername"``; None without one."""
+        return None if self.transport is None else self.transport.get_extra_info(which)
 
     @property
     def buffered_amount(self) -> int:
@@ -299,17 +201,9 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
             ConcurrencyError: if a ping with the same payload wasn't answered yet.
 
         """
-        payload: bytes | None
-        if isinstance(data, str):
-            payload = data.encode()
-        elif isinstance(data, BytesLike):
-            payload = bytes(data)
-        elif data is None:
-            payload = None
-        else:
-            raise TypeError("data must be str or bytes-like")
+        content = None if data is None else payload(data)
         await ensure_open(self)
-        if payload in self.pending_pings:
+        if content in self.pending_pings:
             raise ConcurrencyError("already waiting for a pong with the same data")
         waiter: asyncio.Future[float] = self.loop.create_future()
 
@@ -323,7 +217,7 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
             else:
                 waiter.set_result(outcome)
 
-        self.send_ping(payload, answered)
+        self.send_ping(content, answered)
         await drain(self)
         return waiter
 
@@ -337,12 +231,9 @@ class Connection(Channel, asyncio.BufferedProtocol, asyncio.Protocol):
             ConnectionClosed: when the connection is closed.
 
         """
-        if isinstance(data, str):
-            data = data.encode()
-        elif not isinstance(data, BytesLike):
-            raise TypeError("data must be str or bytes-like")
+        content = payload(data)
         await ensure_open(self)
-        self.protocol.send_pong(data)
+        self.protocol.send_pong(content)
         self.flush()
         await drain(self)
 
