@@ -9,21 +9,16 @@ import socket
 import sys
 from typing import TYPE_CHECKING, Any, Self, cast
 
-from ..core.acceptance import CLOSING_DOWN, OpeningOptions
-from ..core.arguments import check_limits, refuse_older_arguments
+from ..core.acceptance import CLOSING_DOWN
 from ..core.broadcast import broadcast
-from ..core.checks import check_connection_class, check_function, check_handler
 from ..core.credentials import basic_auth
 from ..core.limits import Limits
 from ..core.listener import Listener, attach, is_listener_factory
-from ..datastructures import Headers
+from ..core.serving import Serving
 from ..exceptions import ProtocolError
-from ..extensions.permessage_deflate import enable_server_permessage_deflate
 from ..frames import Close, CloseCode
-from ..headers import validate_subprotocols
 from ..http11 import SERVER
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
-from ..server import ServerProtocol
 from ..utils import get_socket_name
 from .server_connection import ServerConnection
 from .transports import create_server, create_unix_server, tls_beginner
@@ -350,28 +345,36 @@ def serve(
         ValueError: if an argument has a value that can't be used.
 
     """
-    refuse_older_arguments("serve", kwargs)
-    if not is_listener_factory(handler):
-        check_handler(handler)
-    check_function("process_request", process_request, ("connection", "request"), "path")
-    check_function("process_response", process_response, ("connection", "request", "response"))
-    check_function(
-        "select_subprotocol",
-        select_subprotocol,
-        ("connection", "subprotocols"),
-        "client_subprotocols",
+    connection_options: dict[str, Any] = {
+        "ping_interval": ping_interval,
+        "ping_timeout": ping_timeout,
+        "close_timeout": close_timeout,
+        "max_queue": max_queue,
+        "write_limit": write_limit,
+    }
+    if not coalesce:
+        # Subclasses needn't know this argument unless it is used.
+        connection_options["coalesce"] = False
+    serving = Serving(
+        handler,
+        ServerConnection,
+        connection_options,
+        kwargs,
+        origins=origins,
+        extensions=extensions,
+        subprotocols=subprotocols,
+        select_subprotocol=select_subprotocol,
+        compression=compression,
+        process_request=process_request,
+        process_response=process_response,
+        server_header=server_header,
+        open_timeout=open_timeout,
+        max_size=max_size,
+        limits=limits,
+        forwarded=forwarded,
+        logger=logger,
+        create_connection=create_connection,
     )
-    check_connection_class(create_connection, ServerConnection)
-    if subprotocols is not None:
-        validate_subprotocols(subprotocols)
-    if compression == "deflate":
-        extensions = enable_server_permessage_deflate(extensions)
-    elif compression is not None:
-        raise ValueError(f"unsupported compression: {compression}")
-    check_limits(max_size=max_size, max_queue=max_queue, write_limit=write_limit)
-    if server_header is not None:
-        Headers(Server=server_header)
-    connection_class = ServerConnection if create_connection is None else create_connection
     if "start_server" in kwargs:
         kwargs["start_serving"] = kwargs.pop("start_server")
     if kwargs.get("ssl") is not None and open_timeout is not None:
@@ -380,41 +383,12 @@ def serve(
     tls_later: dict[str, Any] = {}
     if proxy_protocol is not None and not inside_tls and kwargs.get("ssl") is not None:
         tls_later = {name: kwargs.pop(name) for name in TLS_ARGUMENTS if name in kwargs}
-    options = OpeningOptions(
-        process_request, process_response, server_header, open_timeout, limits, forwarded
-    )
 
     def factory(endpoints: Endpoints | None = None) -> ServerConnection:
-        protocol = ServerProtocol(
-            origins=origins,
-            extensions=extensions,
-            subprotocols=subprotocols,
-            max_size=max_size,
-            logger=logger,
-        )
-        connection = connection_class(
-            protocol,
-            server,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-            max_queue=max_queue,
-            write_limit=write_limit,
-            # Subclasses needn't know this argument unless it is used.
-            **({} if coalesce else {"coalesce": False}),
-        )
+        connection: ServerConnection = serving.make_connection(server=server)
         if endpoints is not None:
             connection.endpoints = endpoints
-        if select_subprotocol is not None:
-            select = select_subprotocol
-
-            def select_for_protocol(
-                protocol: ServerProtocol, subprotocols: Sequence[Subprotocol]
-            ) -> Subprotocol | None:
-                return select(connection, subprotocols)
-
-            protocol._select_subprotocol = select_for_protocol
-        connection.begin(options)
+        connection.begin(serving.opening)
         return connection
 
     if kwargs.pop("unix", False):
