@@ -31,7 +31,7 @@ from tidegate.testing import Faults, HTTPProxyServer, SOCKSProxyServer
 @pytest.fixture(autouse=True)
 def nobody_rests(monkeypatch):
     monkeypatch.setattr(choice, "resting", choice.Resting())
-    monkeypatch.setattr("tidegate.asyncio.tunnel.resting", choice.resting)
+    monkeypatch.setattr("tidegate.proxy.attempts.resting", choice.resting)
 
 
 @pytest.fixture(autouse=True)

@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import traceback
-import urllib.parse
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..client import ClientProtocol, backoff, process_exception
-from ..core.arguments import PROXY_ARGUMENTS, check_limits, check_tls, refuse_older_arguments
-from ..core.checks import check_connection_class, check_function
-from ..core.dialling import ConnectionEvent, Reconnection
+from ..core.dialling import (
+    MAX_REDIRECTS,
+    ConnectionEvent,
+    Dialling,
+    raise_opening_error,
+    send_request,
+    timed_out,
+)
 from ..core.listener import Listener, attach
-from ..datastructures import Headers, HeadersLike
-from ..exceptions import InvalidMessage, InvalidStatus, InvalidURI, ProxyError, SecurityError
-from ..extensions.permessage_deflate import enable_client_permessage_deflate
-from ..headers import CREDENTIALS, validate_subprotocols
+from ..datastructures import HeadersLike
+from ..exceptions import ProxyError
 from ..http11 import USER_AGENT, Response
-from ..protocol import CONNECTING, LOGGERS, OPEN, Side
+from ..protocol import CONNECTING, OPEN
 from ..proxy.environment import may_have_proxy
-from ..uri import WebSocketURI, parse_uri, tls_name
 from .connection import Connection
 from .transports import create_connection as create_tcp_connection
 from .transports import create_unix_connection
@@ -37,14 +35,7 @@ if TYPE_CHECKING:
     from ..typing import LoggerLike, Origin, PathLike, Subprotocol
     from .announcement import Create
 
-__all__ = ["ClientConnection", "ConnectionEvent", "connect", "unix_connect"]
-
-MAX_REDIRECTS = int(os.environ.get("TIDEGATE_MAX_REDIRECTS", "10"))
-
-# RFC 9110, section 15.4: those that tell where to go instead.
-REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
-
-WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}
+__all__ = ["MAX_REDIRECTS", "ClientConnection", "ConnectionEvent", "connect", "unix_connect"]
 
 
 class ClientConnection(Connection):
@@ -98,32 +89,15 @@ class ClientConnection(Connection):
             ConnectionError: if the connection is lost meanwhile.
 
         """
-        self.request = self.protocol.connect()
-        if additional_headers is not None:
-            self.request.headers.update(additional_headers)
-        if user_agent_header is not None:
-            self.request.headers.setdefault("User-Agent", user_agent_header)
         self._response_waiter = self.loop.create_future()
-        self.protocol.send_request(self.request)
-        self.flush()
+        send_request(self, additional_headers, user_agent_header)
         # The server may be gone already.
         self._check_opening()
         try:
             await self._response_waiter
         finally:
             self._response_waiter = None
-        exc, self.protocol.handshake_exc = self.protocol.handshake_exc, None
-        if exc is None:
-            return
-        # The exception refers to this connection, so nothing here refers to it from now on.
-        if self.response is not None:
-            self.response._exception = None
-        try:
-            if self.cause is not None and isinstance(exc, InvalidMessage):
-                raise exc from self.cause
-            raise exc
-        finally:
-            del exc
+        raise_opening_error(self)
 
     def opening_received(self, data: bytes) -> None:
         super().opening_received(data)
@@ -156,7 +130,7 @@ class ClientConnection(Connection):
         self._check_opening()
 
 
-class connect:
+class connect(Dialling):
     """Connect to a WebSocket server.
 
     There are three ways to use it. Await it::
@@ -279,52 +253,7 @@ class connect:
         listener: Callable[[], Listener] | None = None,
         **kwargs: Any,
     ) -> None:
-        refuse_older_arguments("connect", kwargs)
-        check_function("on_event", on_event, ("event",))
-        check_connection_class(create_connection, ClientConnection)
-        self.uri = uri
-        self.ws_uri = parse_uri(uri)
-        check_tls(self.ws_uri.secure, kwargs)
-        self.original_uri = uri
-        self.without_credentials = False
-        if subprotocols is not None:
-            validate_subprotocols(subprotocols)
-        if compression == "deflate":
-            extensions = enable_client_permessage_deflate(extensions)
-        elif compression is not None:
-            raise ValueError(f"unsupported compression: {compression}")
-        check_limits(max_size=max_size, max_queue=max_queue, write_limit=write_limit)
-        # Headers that can't be sent are refused here, before there is a connection.
-        if additional_headers is not None:
-            headers = Headers(additional_headers)
-            if isinstance(additional_headers, Iterator):
-                # It can't be iterated over again, for a redirect or to reconnect.
-                additional_headers = headers
-        if user_agent_header is not None:
-            Headers({"User-Agent": user_agent_header})
-        if origin is not None:
-            Headers(Origin=origin)
-        self.additional_headers = additional_headers
-        self.user_agent_header = user_agent_header
-        self.proxy = proxy
-        self.send_proxy_header = send_proxy_header
-        self.process_exception = process_exception
-        self.open_timeout = open_timeout
-        self.reconnect_delays = reconnect_delays
-        self.reconnect_limit = reconnect_limit
-        self.on_event = on_event
-        self.logger: LoggerLike = LOGGERS[Side.CLIENT] if logger is None else logger
-        self.create_connection = (
-            ClientConnection if create_connection is None else create_connection
-        )
-        self.protocol_kwargs: dict[str, Any] = {
-            "origin": origin,
-            "extensions": extensions,
-            "subprotocols": subprotocols,
-            "max_size": max_size,
-            "logger": self.logger,
-        }
-        self.connection_options: dict[str, Any] = {
+        options: dict[str, Any] = {
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,
             "close_timeout": close_timeout,
@@ -333,10 +262,30 @@ class connect:
         }
         if not coalesce:
             # Subclasses needn't know this argument unless it is used.
-            self.connection_options["coalesce"] = False
-        self.proxy_options = {name: kwargs.pop(name) for name in PROXY_ARGUMENTS if name in kwargs}
-        self.listener = listener
-        self.create_connection_kwargs = kwargs
+            options["coalesce"] = False
+        super().__init__(
+            uri,
+            ClientConnection,
+            options,
+            kwargs,
+            origin=origin,
+            extensions=extensions,
+            subprotocols=subprotocols,
+            compression=compression,
+            additional_headers=additional_headers,
+            user_agent_header=user_agent_header,
+            proxy=proxy,
+            send_proxy_header=send_proxy_header,
+            process_exception=process_exception,
+            open_timeout=open_timeout,
+            reconnect_delays=reconnect_delays,
+            reconnect_limit=reconnect_limit,
+            on_event=on_event,
+            max_size=max_size,
+            logger=logger,
+            create_connection=create_connection,
+            listener=listener,
+        )
         self.connection: ClientConnection | None = None
         self.entering = False
 
@@ -344,22 +293,17 @@ class connect:
 
     def factory(self) -> ClientConnection:
         """Make a connection without transport."""
-        protocol = ClientProtocol(self.ws_uri, **self.protocol_kwargs)
-        connection = self.create_connection(protocol, **self.connection_options)
+        connection: ClientConnection = self.create_connection(
+            self.make_protocol(), **self.connection_options
+        )
         connection.listener_factory = self.listener
         return connection
 
     async def open_tcp_connection(self) -> ClientConnection:
         """Make a connection with a transport, TLS included."""
         loop = asyncio.get_running_loop()
-        kwargs = self.create_connection_kwargs.copy()
+        kwargs = self.below()
         ws_uri = self.ws_uri
-        # A redirect may have led elsewhere.
-        check_tls(ws_uri.secure, kwargs)
-        if ws_uri.secure:
-            kwargs.setdefault("ssl", True)
-            name = kwargs.get("server_hostname")
-            kwargs["server_hostname"] = tls_name(ws_uri.host if name is None else name)
         connection: ClientConnection
         connect_unix: Create = create_unix_connection
         connect_tcp: Create = create_tcp_connection
@@ -415,13 +359,11 @@ class connect:
 
     async def connect(self) -> ClientConnection:
         """Connect, following redirects, which are not remembered for the next time."""
-        if self.uri != self.original_uri:
-            self.uri, self.ws_uri = self.original_uri, parse_uri(self.original_uri)
-        self.without_credentials = False
+        self.start_over()
         timeout = asyncio.timeout(self.open_timeout)
         try:
             async with timeout:
-                for _ in range(MAX_REDIRECTS):
+                while True:
                     connection = await self.open_tcp_connection()
                     try:
                         await self.shake_hands(connection)
@@ -438,81 +380,10 @@ class connect:
         except TimeoutError as exc:
             if not timeout.expired():
                 raise
-            # If there is a proxy, what was cancelled says how far it came. CPython 3.11.2 has it as
-            # the context only.
-            notes = getattr(exc.__cause__ or exc.__context__, "__notes__", ())
-            raise TimeoutError("; ".join(["timed out during opening handshake", *notes])) from exc
+            raise timed_out(exc) from exc
         finally:
             # It refers to the task, which refers to the exception that this frame may raise.
             del timeout
-        raise SecurityError(f"more than {MAX_REDIRECTS} redirects")
-
-    def headers(self) -> HeadersLike | None:
-        """Give the headers to add to a request, without credentials that are meant for others."""
-        if self.additional_headers is None or not self.without_credentials:
-            return self.additional_headers
-        headers = Headers(self.additional_headers)
-        for name in CREDENTIALS:
-            if name in headers:
-                del headers[name]
-        return headers
-
-    def follow_redirect(self, exc: Exception) -> None:
-        """Connect to where a redirect says the next time, or raise what made the attempt fail."""
-        verdict = self.process_redirect(exc)
-        try:
-            if verdict is exc:
-                raise exc
-            if isinstance(verdict, Exception):
-                raise verdict from exc
-        finally:
-            # Its traceback refers to this frame.
-            del exc, verdict
-
-    def process_redirect(self, exc: Exception) -> Exception | str:
-        """Say whether a failed opening handshake is a redirect that can be followed.
-
-        Returns:
-            The new URI, which then is the one to connect to, or the exception to raise.
-
-        """
-        if not (isinstance(exc, InvalidStatus) and exc.response.status_code in REDIRECTS):
-            return exc
-        locations = exc.response.headers.get_all("Location")
-        if len(locations) != 1:
-            return exc
-        old_uri = self.ws_uri
-        try:
-            new_uri = urllib.parse.urljoin(self.uri, locations[0])
-        except ValueError as exc:
-            return InvalidURI(locations[0], str(exc))
-        # The request was one of HTTP, so that may be what the answer says.
-        scheme, separator, rest = new_uri.partition(":")
-        new_uri = WEBSOCKET_SCHEMES.get(scheme, scheme) + separator + rest
-        try:
-            new_ws_uri = parse_uri(new_uri)
-        except InvalidURI as invalid:
-            return invalid
-        if self.create_connection_kwargs.get("sock") is not None:
-            return ValueError(f"cannot follow redirect to {new_uri} with a preexisting socket")
-        if old_uri.secure and not new_ws_uri.secure:
-            return SecurityError(f"cannot follow redirect to non-secure URI {new_uri}")
-        if not is_same_origin(old_uri, new_ws_uri):
-            kwargs = self.create_connection_kwargs
-            if kwargs.get("unix"):
-                return ValueError(
-                    f"cannot follow cross-origin redirect to {new_uri} with a Unix socket"
-                )
-            if kwargs.get("host") is not None or kwargs.get("port") is not None:
-                return ValueError(
-                    f"cannot follow cross-origin redirect to {new_uri} with an explicit "
-                    "host or port"
-                )
-            self.without_credentials = True
-        elif new_ws_uri.user_info is None:
-            new_ws_uri.username, new_ws_uri.password = old_uri.username, old_uri.password
-        self.uri, self.ws_uri = new_uri, new_ws_uri
-        return new_uri
 
     # ... = await connect(...)
 
@@ -544,45 +415,20 @@ class connect:
     # async for ... in connect(...):
 
     async def __aiter__(self) -> AsyncIterator[ClientConnection]:
-        reconnection = Reconnection(self.reconnect_delays, self.reconnect_limit, self.on_event)
+        reconnection = self.begin_reconnecting()
         while True:
             reconnection.connecting()
             async with contextlib.AsyncExitStack() as stack:
                 try:
                     connection = await stack.enter_async_context(self)
                 except Exception as exc:
-                    delay = self.delay_after(exc, reconnection)
-                    self.logger.info(
-                        "connect failed; reconnecting in %.1f seconds: %s",
-                        delay,
-                        traceback.format_exception_only(exc)[0].strip(),
-                    )
-                    await asyncio.sleep(delay)
+                    await asyncio.sleep(self.delay_after(exc, reconnection))
                     continue
                 reconnection.connected(connection)
                 yield connection
             reconnection.disconnected(connection)
             # While there is none, the old one isn't kept.
             del connection
-
-    def delay_after(self, exc: Exception, reconnection: Reconnection) -> float:
-        """Give the time to wait after an attempt that failed, or raise if it was the last."""
-        verdict = self.process_exception(exc)
-        delay = reconnection.failed(exc, verdict)
-        try:
-            if verdict is not None and verdict is not exc:
-                raise verdict from exc
-            if delay is None:
-                raise exc
-            return delay
-        finally:
-            # Its traceback refers to this frame.
-            del exc, verdict
-
-
-def is_same_origin(one: WebSocketURI, other: WebSocketURI) -> bool:
-    """Say whether two URIs have the same scheme, host and port (RFC 6454, section 5)."""
-    return (one.secure, one.host, one.port) == (other.secure, other.host, other.port)
 
 
 def unix_connect(

@@ -14,14 +14,14 @@ import aiohappyeyeballs
 
 from ..exceptions import ProxyError
 from ..http11 import USER_AGENT
-from ..proxy.choice import Options, ProxyLike, choose, choose_async, report_failure, resting
+from ..proxy.attempts import Attempts, check_proxy_tls, tunnel_options, where_to
+from ..proxy.choice import ProxyLike, choose, choose_async
 from ..proxy.environment import HAS_SYSTEM_SETTINGS
 from ..proxy.hop import Hop, HopState, Target
 from ..proxy.passage import (
     CONNECT,
     CONNECT_TCP,
     HANDSHAKE,
-    NO_TIMEOUTS,
     RESOLVE,
     SERVER_TLS,
     Passage,
@@ -29,10 +29,10 @@ from ..proxy.passage import (
 )
 from ..proxy.routes import Route
 from ..proxy.tls import make_context
-from ..proxy.url import Proxy, SSLLike, a
+from ..proxy.url import Proxy, SSLLike
 from ..proxy.walk import Connect, Disconnect, Negotiate, Secure, walk
 from ..typing import LoggerLike
-from ..uri import WebSocketURI, parse_uri
+from ..uri import WebSocketURI
 from .transports import create_connection, create_unix_connection, start_tls
 
 if t.TYPE_CHECKING:
@@ -68,27 +68,13 @@ async def find_route(
         InvalidProxy: if a proxy cannot be used.
         ValueError: if ``proxy_ssl`` is given for a proxy without TLS.
     """
-    ws_uri = parse_uri(uri)
-    target = Target(arguments.get("host") or ws_uri.host, arguments.get("port") or ws_uri.port)
-    choice = Options(
-        headers=options.get("proxy_headers"),
-        auth=options.get("proxy_auth"),
-        loopback=options.get("proxy_loopback"),
-    )
+    target, choice = where_to(uri, arguments, options)
     if proxy is True and HAS_SYSTEM_SETTINGS:
         # The bypass list of macOS looks names up.
         route = await asyncio.to_thread(choose, proxy, uri, target, choice)
     else:
         route = await choose_async(proxy, uri, target, choice)
-    # Where proxies are found, or several are given, it is there for those that have TLS.
-    if (
-        isinstance(proxy, (str, Proxy))
-        and options.get("proxy_ssl")
-        and not any(hop.tls for hop in route.hops)
-    ):
-        assert route.proxy is not None
-        scheme = a(route.proxy.scheme)
-        raise ValueError(f"proxy_ssl argument is incompatible with {scheme}:// proxy")
+    check_proxy_tls(proxy, options, route)
     return route
 
 
@@ -126,23 +112,11 @@ async def connect_on_route(
             others.
         OSError: if a connection without proxy fails.
     """
-    routes = (route, *route.alternatives)
-    deadline = None if open_timeout is None else loop.time() + open_timeout
-    through = {
-        name: value
-        for name, value in options.items()
-        if name in ("proxy_ssl", "proxy_server_hostname")
-    }
-    timeouts = options.get("proxy_timeouts")
-    failures: list[str] = []
-    for place, way in enumerate(routes):
-        remaining = None if deadline is None else deadline - loop.time()
-        logger.debug("route: %s", way)
-        # Each leaves the others their part of the time.
-        share = None if remaining is None else remaining / (len(routes) - place)
+    attempts = Attempts(route, open_timeout, options, logger)
+    for attempt in attempts:
         try:
-            if way.proxy is None:
-                async with asyncio.timeout(share if place + 1 < len(routes) else None):
+            if attempt.passage is None:
+                async with asyncio.timeout(attempt.limit):
                     connect: Create = create_connection
                     if send_proxy_header:
                         # Imported here because most programs don't need it.
@@ -152,29 +126,23 @@ async def connect_on_route(
                     transport, protocol = await connect(
                         loop, factory, **kwargs_for_direct(kwargs, ws_uri)
                     )
-                return transport, protocol, None
-            passage = Passage(way, timeouts or NO_TIMEOUTS, share)
-            transport, protocol = await connect_through(
-                loop,
-                factory,
-                ws_uri,
-                passage,
-                user_agent_header=user_agent_header,
-                send_proxy_header=send_proxy_header,
-                **through,
-                **kwargs,
-            )
+            else:
+                transport, protocol = await connect_through(
+                    loop,
+                    factory,
+                    ws_uri,
+                    attempt.passage,
+                    user_agent_header=user_agent_header,
+                    send_proxy_header=send_proxy_header,
+                    **tunnel_options(options),
+                    **kwargs,
+                )
         except (ProxyError, OSError) as exc:
-            if not report_failure(way, exc) or place + 1 == len(routes):
-                for failure in failures:
-                    exc.add_note(failure)
+            if not attempts.goes_on_after(exc):
                 raise
-            first = str(exc).partition("\n")[0]
-            failures.append(f"Before that, {way.proxy or 'a direct connection'} failed: {first}")
-            logger.info("%s failed; trying the next: %s", way, first)
         else:
-            resting.discard(way.proxy)
-            return transport, protocol, passage
+            attempts.succeeded()
+            return transport, protocol, attempt.passage
     raise AssertionError("there is at least one route")
 
 

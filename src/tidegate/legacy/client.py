@@ -6,7 +6,6 @@ import asyncio
 import functools
 from typing import TYPE_CHECKING, Any, Literal
 
-from ..asyncio.client import REDIRECTS
 from ..asyncio.client import connect as connect_newer
 from ..client import (
     BACKOFF_FACTOR,
@@ -18,6 +17,7 @@ from ..client import (
     is_certificate_error,
 )
 from ..core.arguments import check_limits
+from ..core.dialling import REDIRECTS
 from ..datastructures import Headers
 from ..exceptions import InvalidStatus
 from ..http11 import USER_AGENT
