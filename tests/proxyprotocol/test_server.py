@@ -17,7 +17,7 @@ from tidegate.proxyprotocol import (
     Header,
     ProxyPolicy,
     build,
-    gate,
+    intake,
     parse,
     start_server,
     start_unix_server,
@@ -127,7 +127,7 @@ async def test_cut_at_every_byte(contexts, header, tls):
             reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
             writer.write(header[:at])
             (protocol,) = await waiting(server)
-            while len(protocol.data) < at:
+            while len(protocol.intake.data) < at:
                 await asyncio.sleep(0)
             assert len(calls) == at - 1
             if tls:
@@ -297,7 +297,7 @@ async def test_a_trickled_header_is_not_read_again_and_again(monkeypatch):
         sizes.append(len(data))
         return parse(data, **kwargs)
 
-    monkeypatch.setattr(gate, "parse", counting)
+    monkeypatch.setattr(intake, "parse", counting)
     header = build(HEADER.replace(tlvs=[(0xE0, b"")] * 1000))
     async with echo() as (server, _):
         _, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
@@ -683,8 +683,8 @@ async def test_close_before_tls_handshake(contexts):
         reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         (protocol,) = await waiting(server)
         protocol.get_buffer(1)
-        protocol.data = V2[: -len(protocol.buffer)]
-        protocol.buffer[:] = V2[len(protocol.data) :]
+        protocol.intake.data = V2[: -len(protocol.buffer)]
+        protocol.buffer[:] = V2[len(protocol.intake.data) :]
         protocol.buffer_updated(len(protocol.buffer))
         sock = protocol.sock
         assert server.gate.handshakes and sock.fileno() >= 0

@@ -17,8 +17,8 @@ from ssl import SSLContext
 
 from ..printable import printable
 from .errors import ProxyProtocolSyntaxError
-from .header import SIGNATURE, Header
-from .parser import bytes_needed, check_tlvs, parse
+from .header import Header
+from .intake import Intake
 from .policy import Endpoints, ProxyPolicy
 from .sock import text_of
 
@@ -123,10 +123,7 @@ class HeaderProtocol(asyncio.BufferedProtocol):
 
     def __init__(self, gate: HeaderGate) -> None:
         self.gate = gate
-        self.data = b""
-        # Of a version 2 header: its size, once it is known, and where it isn't checked yet.
-        self.size = 0
-        self.checked = 0
+        self.intake = Intake(gate.policy)
         self.buffer = bytearray()
         self.timer: asyncio.TimerHandle | None = None
         # On its way to TLS.
@@ -190,24 +187,15 @@ class HeaderProtocol(asyncio.BufferedProtocol):
 
     def bytes_of_header(self) -> int:
         """Give how many of the bytes that the socket has belong to the header, 1 at least."""
-        if self.size:
-            return self.size - len(self.data)
-        policy = self.gate.policy
         own = self.transport.get_extra_info("socket")
         sock = socket.socket(own.family, own.type, own.proto, own.fileno())
         try:
-            there = sock.recv(policy.max_size, socket.MSG_PEEK)
+            there = sock.recv(self.gate.policy.max_size, socket.MSG_PEEK)
         except OSError:
             there = b""
         finally:
             sock.detach()
-        try:
-            parsed = parse(self.data + there, versions=policy.versions, max_size=policy.max_size)
-        except ProxyProtocolSyntaxError:
-            # It is read, and then refused.
-            parsed = None
-        size = len(there) if parsed is None else parsed[1] - len(self.data)
-        return size or bytes_needed(self.data, versions=policy.versions, max_size=policy.max_size)
+        return self.intake.wanted(there)
 
     def buffer_updated(self, nbytes: int) -> None:
         if self.successor is not None:
@@ -219,30 +207,17 @@ class HeaderProtocol(asyncio.BufferedProtocol):
             return
         if self.transport.is_closing():
             return
-        self.data += self.buffer[:nbytes]
-        policy = self.gate.policy
         try:
-            if len(self.data) < self.size:
-                # Reading all TLVs again for each byte that comes would be quadratic work.
-                self.checked = check_tlvs(self.data, self.checked)
-                return
-            parsed = parse(self.data, versions=policy.versions, max_size=policy.max_size)
+            taken = self.intake.received(self.buffer[:nbytes])
         except ProxyProtocolSyntaxError as exc:
-            policy.counters.malformed += 1
             self.refuse(f"sent no valid PROXY protocol header: {exc}")
             return
-        if parsed is None:
-            if self.data.startswith(SIGNATURE) and len(self.data) >= 16:
-                self.size = 16 + int.from_bytes(self.data[14:16])
+        if taken is None:
             return
-        header, consumed = parsed
-        if header.command == "LOCAL":
-            policy.counters.local += 1
-        else:
-            policy.counters.proxied += 1
+        header, rest = taken
         self.stop_waiting()
         try:
-            self.let_through(header, self.data[consumed:])
+            self.let_through(header, rest)
         except Exception as exc:
             self.failed(self.transport, exc)
 
@@ -254,11 +229,9 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         if self not in self.gate.waiting:
             return
         self.stop_waiting()
-        if self.data:
-            self.gate.policy.counters.malformed += 1
-            self.log("closed the connection in the middle of a PROXY protocol header")
-        else:
-            self.gate.policy.counters.empty += 1
+        reason = self.intake.ended()
+        if reason is not None:
+            self.log(reason)
 
     def stop_waiting(self) -> None:
         self.gate.waiting.discard(self)
