@@ -7,7 +7,7 @@ import typing as t
 from collections.abc import Awaitable, Callable
 
 from ..proxy.tls import make_context
-from ..proxyprotocol.builder import build
+from ..proxyprotocol.builder import announcement
 from ..proxyprotocol.gate import feed
 from ..proxyprotocol.header import Header
 from .transports import start_tls
@@ -91,11 +91,5 @@ class EarlyProtocol(asyncio.Protocol):
 
 def header_bytes(header: bool | Header, transport: asyncio.BaseTransport) -> bytes:
     """Give the bytes of a header, of one with the addresses of the transport if it is True."""
-    if isinstance(header, Header):
-        return build(header)
     source = transport.get_extra_info("sockname")
-    destination = transport.get_extra_info("peername")
-    if not isinstance(source, tuple) or not isinstance(destination, tuple):
-        # Not all receivers take the paths of Unix sockets.
-        return build(Header(command="LOCAL"))
-    return build(Header(source=source, destination=destination))
+    return announcement(header, source, transport.get_extra_info("peername"))

@@ -10,7 +10,7 @@ from .crc32c import crc32c as crc32c_of
 from .header import SIGNATURE, Header
 from .tlv import Type, pack_tlvs
 
-__all__ = ["build"]
+__all__ = ["announcement", "build"]
 
 # Section 2.2
 COMMANDS = {"LOCAL": 0, "PROXY": 1}
@@ -105,3 +105,19 @@ def pack_addresses(header: Header) -> bytes:
             struct.pack("!HH", source_port, destination_port),
         )
     )
+
+
+def announcement(header: bool | Header, source: t.Any, destination: t.Any) -> bytes:
+    """Give the header that a client begins with.
+
+    Arguments:
+        header: the header, or True for one with the addresses of its socket.
+        source: the address of its socket.
+        destination: the one that it is connected to.
+    """
+    if isinstance(header, Header):
+        return build(header)
+    if not isinstance(source, tuple) or not isinstance(destination, tuple):
+        # Not all receivers take the paths of Unix sockets.
+        return build(Header(command="LOCAL"))
+    return build(Header(source=source, destination=destination))
