@@ -25,19 +25,21 @@ build: $(VENV)/.built
 # The environment has the tools that build the package, so that compiling anew is quick.
 $(VENV)/.created: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later was found: set PYTHON=/path/to/python3"; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build-requirements.txt
-	$(PY) -m pip install --quiet --requirement $(VENV)/build-requirements.txt
+	@echo "Making an environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build-requirements.txt
+	@$(PY) -m pip install --quiet --requirement $(VENV)/build-requirements.txt
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.created setup.py
-	TIDEGATE_NO_EXTENSIONS=1 $(PY) -m pip install --quiet --no-build-isolation --editable .
+	@echo "Installing what tidegate stands on"
+	@TIDEGATE_NO_EXTENSIONS=1 $(PY) -m pip install --quiet --no-build-isolation --editable .
 	@touch $@
 
 # Without a C compiler this says so, and everything runs uncompiled.
 $(VENV)/.built: $(VENV)/.installed $(COMPILED) $(COMPILED_PY)
-	@echo "Compiling; without a C compiler, everything runs uncompiled."
-	@$(PY) setup.py --quiet build_ext --inplace --parallel 4 > $(VENV)/build.log 2>&1 || { cat $(VENV)/build.log; exit 1; }
+	@echo "Compiling, for half a minute the first time; without a C compiler, everything runs uncompiled"
+	@$(PY) setup.py --quiet build_ext --inplace 2> $(VENV)/build.log || { cat $(VENV)/build.log; exit 1; }
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.built

@@ -2,15 +2,50 @@
 
 Every module listed here is plain Python with C types in a ``.pxd`` file beside it. The extensions
 are optional: where there is no C compiler, the same files run uncompiled. With
-TIDEGATE_REQUIRE_EXTENSIONS=1 in the environment, an extension that can't be compiled is an error.
+TIDEGATE_REQUIRE_EXTENSIONS=1 in the environment, an extension that can't be compiled is an error;
+with TIDEGATE_NO_EXTENSIONS=1 there are none, and a wheel is for every platform.
 """
 
 import os
+import sys
+import threading
 from pathlib import Path
 
 from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
 
 PACKAGE = Path("src") / "tidegate"
+EXPOSED = "tidegate._exposed"
+
+# They come after those of the Python that builds, and so hold. Without what a debugger needs, and
+# names of what isn't shared, a module is a quarter as large. TIDEGATE_SYMBOLS=1 leaves both in, for
+# profilers.
+if os.name == "nt":
+    COMPILE, LINK = [], []
+else:
+    COMPILE, LINK = ["-O2", "-fno-strict-aliasing"], []
+    if not os.environ.get("TIDEGATE_SYMBOLS"):
+        COMPILE.append("-g0")
+        LINK.append("-Wl,-x" if sys.platform == "darwin" else "-Wl,-s")
+
+
+class Build(build_ext):
+    """Compiles as many modules at once as there are processors, and tells of each."""
+
+    def finalize_options(self):
+        super().finalize_options()
+        if self.parallel is None:
+            self.parallel = os.cpu_count() or 1
+        if not (self.inplace or getattr(self, "editable_mode", False)):
+            # What only the tests need, which run in place.
+            self.extensions = [ext for ext in self.extensions or [] if ext.name != EXPOSED]
+        self.done, self.lock = 0, threading.Lock()
+
+    def build_extension(self, ext):
+        super().build_extension(ext)
+        with self.lock:
+            self.done += 1
+            print(f"{self.done:3} of {len(self.extensions)}  {ext.name}", flush=True)
 
 
 def find_extensions():
@@ -27,11 +62,14 @@ def find_extensions():
         # kernels.pxd holds inline C functions that the others include; kernels.py is their twin.
         if source.exists() and "cython: inline only" not in pxd.read_text():
             sources.append(source)
+    # The largest first, so that in the end no processor is left alone with one of them.
+    sources.sort(key=lambda path: path.stat().st_size, reverse=True)
     extensions = [
         Extension(
             ".".join(path.with_suffix("").relative_to("src").parts),
             [str(path)],
-            extra_compile_args=[] if os.name == "nt" else ["-O3", "-fno-strict-aliasing"],
+            extra_compile_args=COMPILE,
+            extra_link_args=LINK,
         )
         for path in sources
     ]
@@ -39,6 +77,7 @@ def find_extensions():
         extensions,
         include_path=["src"],
         build_dir="build/cython",
+        nthreads=os.cpu_count() or 1,
         compiler_directives={
             "language_level": 3,
             "boundscheck": False,
@@ -57,4 +96,6 @@ def find_extensions():
     return extensions
 
 
-setup(ext_modules=find_extensions())
+# Where processes aren't forked, those that cythonize() starts import this file.
+if __name__ == "__main__":
+    setup(ext_modules=find_extensions(), cmdclass={"build_ext": Build})

@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tarfile
 import zipfile
 from importlib.metadata import PackageNotFoundError, version
@@ -102,10 +103,12 @@ def project(tmp_path_factory):
     """A copy of the project, in which things can be built."""
     folder = tmp_path_factory.mktemp("project")
     for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE", "MANIFEST.in"):
-        if (ROOT / name).exists():
-            shutil.copy(ROOT / name, folder)
+        shutil.copy(ROOT / name, folder)
     shutil.copytree(ROOT / "src", folder / "src", ignore=IGNORED)
     return folder
+
+
+CC = (os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc").split()[0]
 
 
 def sources(suffix):
@@ -139,46 +142,110 @@ def test_wheel(project, tmp_path):
     assert f"from: {tmp_path}/installed" in out
 
 
-@needs_tools
-def test_source_distribution(project, tmp_path):
+def files_of_project():
+    """What belongs to the project: all that isn't made from it."""
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        listed = check_run(
+            "git", "-C", ROOT, "ls-files", "--cached", "--others", "-z", "--exclude-standard"
+        )
+        names = {name for name in listed.split("\0") if name and (ROOT / name).exists()}
+    else:
+        # A source distribution says itself what it holds.
+        listed = (ROOT / "src" / "tidegate.egg-info" / "SOURCES.txt").read_text("utf-8")
+        names = set(listed.splitlines())
+    return {name for name in names if "egg-info" not in name} - {"setup.cfg", "PKG-INFO"}
+
+
+@pytest.fixture(scope="module")
+def source_distribution(tmp_path_factory):
+    """A source distribution of all of the project, and the names of what is in it."""
+    whole = tmp_path_factory.mktemp("whole")
+    for name in files_of_project():
+        (whole / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, whole / name)
+    folder = tmp_path_factory.mktemp("dist")
     check_run(
-        *(sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", tmp_path),
+        *(sys.executable, "setup.py", "--quiet", "sdist", "--dist-dir", folder),
         env={"TIDEGATE_NO_EXTENSIONS": "1"},
-        cwd=project,
+        cwd=whole,
     )
-    [archive] = tmp_path.glob("*.tar.gz")
-    with tarfile.open(archive) as content:
-        names = {name.partition("/")[2] for name in content.getnames()}
-    assert {"pyproject.toml", "setup.py", "README.md", "LICENSE"} <= names
-    for suffix in (".py", ".pxd", "py.typed"):
-        assert {f"src/{name}" for name in sources(suffix)} <= names
-    assert not any(name.endswith((".c", ".so")) for name in names)
+    [archive] = folder.glob("*.tar.gz")
+    return archive
 
 
 @needs_tools
-@pytest.mark.parametrize("required", [False, True])
-def test_no_compiler(project, tmp_path, required):
-    # One module is enough to see what happens.
-    for name in ("pyproject.toml", "setup.py", "README.md", "LICENSE"):
-        shutil.copy(project / name, tmp_path)
-    shutil.copytree(project / "src", tmp_path / "src", ignore=shutil.ignore_patterns("*.pyx"))
-    package = tmp_path / "src" / "tidegate"
+def test_source_distribution_is_complete(source_distribution):
+    with tarfile.open(source_distribution) as content:
+        names = {file.name.partition("/")[2] for file in content if file.isfile()}
+    made = {name for name in names if "egg-info" in name} | {"setup.cfg", "PKG-INFO"}
+    assert names - made == files_of_project()
+
+
+@needs_tools
+def test_tests_run_from_the_source_distribution(source_distribution, tmp_path):
+    with tarfile.open(source_distribution) as content:
+        content.extractall(tmp_path, filter="data")
+    [folder] = tmp_path.iterdir()
+    # Those that look at files of every kind; that none is missing is tested above.
+    some = ("tests/test_docs.py", "tests/project/test_layers.py")
+    check_run(
+        *(sys.executable, "-m", "pytest", "--quiet", "-p", "no:cacheprovider", *some),
+        env={"PYTHONPATH": str(folder / "src"), "TIDEGATE_NO_EXTENSIONS": "1"},
+        cwd=folder,
+    )
+
+
+@pytest.fixture
+def small(project, tmp_path):
+    """A copy of the project that compiles one module, which is enough to see what happens."""
+    shutil.copytree(project, tmp_path / "small", ignore=shutil.ignore_patterns("*.pyx", "build"))
+    package = tmp_path / "small" / "src" / "tidegate"
     for types in package.rglob("*.pxd"):
         if types.relative_to(package).parts not in [
             ("wire", "kernels.pxd"),
             ("wire", "writer.pxd"),
         ]:
             types.unlink()
+    return tmp_path / "small"
+
+
+@needs_tools
+@pytest.mark.skipif(shutil.which(CC) is None, reason="there is no C compiler")
+def test_compiled_wheel(small, tmp_path):
+    # What only the tests need stays out, and so do symbols, which are most of a module's size.
+    exposed = small / "src" / "tidegate" / "_exposed.pyx"
+    exposed.write_text("from .wire cimport kernels")
+    out = check_run(
+        *(sys.executable, "-m", "pip", "wheel", "--verbose", "--no-deps", "--no-build-isolation"),
+        *("--wheel-dir", tmp_path, small),
+        env={"TIDEGATE_NO_EXTENSIONS": "", "TIDEGATE_REQUIRE_EXTENSIONS": "1"},
+    )
+    assert "1 of 1  tidegate.wire.writer" in out
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        [compiled] = (name for name in names if name.endswith((".so", ".pyd")))
+        content = archive.read(compiled)
+    assert compiled.startswith("tidegate/wire/writer.")
+    assert not [name for name in names if "_exposed" in name]
+    assert b".debug_info" not in content
+    assert b".symtab" not in content
+
+
+@needs_tools
+@pytest.mark.parametrize("required", [False, True])
+def test_no_compiler(small, tmp_path, required):
+    package = small / "src" / "tidegate"
     environment = {"CC": "/bin/false", "TIDEGATE_NO_EXTENSIONS": ""}
     environment["TIDEGATE_REQUIRE_EXTENSIONS"] = "1" if required else ""
     command = (sys.executable, "setup.py", "build_ext", "--inplace")
     if required:
         with pytest.raises(AssertionError, match="/bin/false"):
-            check_run(*command, env=environment, cwd=tmp_path)
+            check_run(*command, env=environment, cwd=small)
         return
-    assert "tidegate.wire.writer" in check_run(*command, env=environment, cwd=tmp_path)
+    assert "tidegate.wire.writer" in check_run(*command, env=environment, cwd=small)
     assert not list(package.rglob("*" + importlib.machinery.EXTENSION_SUFFIXES[0]))
-    environment["PYTHONPATH"] = str(tmp_path / "src")
+    environment["PYTHONPATH"] = str(small / "src")
     check_run(sys.executable, "-c", ECHO.format("tidegate"), env=environment, cwd=tmp_path)
     out = check_run(sys.executable, "-m", "tidegate", "--version", env=environment, cwd=tmp_path)
     assert "no working C compiler" in out
