@@ -76,13 +76,11 @@ def running(command, ports, directory):
         # Helpers of the program are in its group.
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGTERM)
-        t = time.monotonic()
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        print("STOP", command[0], time.monotonic() - t, file=__import__("sys").stderr)
 
 
 def listens(port):

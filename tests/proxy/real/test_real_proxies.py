@@ -35,8 +35,8 @@ BACKENDS = {
 
 @pytest.fixture(scope="module")
 def start(corp):
-    """Start a program, once, and give its ports."""
-    started = {}
+    """Start a program, once, and give its ports; without it each test is skipped."""
+    started, missing = {}, {}
     # Not pytest's own directory, which programs that run as another user cannot enter.
     with tempfile.TemporaryDirectory(prefix="tidegate-", ignore_cleanup_errors=True) as path:
         directory = Path(path)
@@ -44,15 +44,33 @@ def start(corp):
         with contextlib.ExitStack() as stack:
 
             def start(name):
+                if name in missing:
+                    raise missing[name].with_traceback(None)
                 if name not in started:
-                    backends = [start(program)[port] for program, port in BACKENDS.get(name, ())]
-                    own = directory / name
-                    own.mkdir(mode=0o755)
-                    peer = getattr(peers, name)(own, corp, *backends)
-                    started[name] = stack.enter_context(peer)
+                    try:
+                        started[name] = stack.enter_context(make(name))
+                    except (pytest.skip.Exception, pytest.fail.Exception) as outcome:
+                        missing[name] = outcome
+                        raise
                 return started[name]
 
+            def make(name):
+                backends = [start(program)[port] for program, port in BACKENDS.get(name, ())]
+                own = directory / name
+                own.mkdir(mode=0o755)
+                return getattr(peers, name)(own, corp, *backends)
+
             yield start
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_what_is_missing_is_told_each_time(start, monkeypatch, required):
+    name = f"nonesuch_{required}"
+    monkeypatch.setenv("TIDEGATE_REQUIRE_PEERS", "1" if required else "")
+    monkeypatch.setattr(peers, name, lambda *_: peers.find("nonesuch"), raising=False)
+    for _ in range(2):
+        with pytest.raises((pytest.fail if required else pytest.skip).Exception, match="nonesuch"):
+            start(name)
 
 
 # A name, the program, its port, and the URL of the proxy on that port.
