@@ -13,6 +13,7 @@ import re
 import typing as t
 from collections.abc import Callable, Sequence
 
+from .datastructures import Headers, HeadersLike
 from .exceptions import InvalidHeaderFormat, InvalidHeaderValue
 from .typing import (
     ConnectionOption,
@@ -29,6 +30,7 @@ __all__ = [
     "build_host",
     "build_subprotocol",
     "build_www_authenticate_basic",
+    "override",
     "parse_authorization_basic",
     "parse_connection",
     "parse_extension",
@@ -41,6 +43,19 @@ T = t.TypeVar("T")
 
 # Headers of a request, in lower case, that let somebody in. They are meant for one server only.
 CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+
+# Those that the opening handshake itself consists of (RFC 6455, section 4.1), or that would say
+# that a body follows, and what to do instead.
+HANDSHAKE = {
+    "upgrade": "it always says websocket",
+    "connection": "it always says Upgrade",
+    "sec-websocket-key": "there is a new one for each connection",
+    "sec-websocket-version": "it is always 13",
+    "sec-websocket-extensions": "use the arguments extensions and compression",
+    "sec-websocket-protocol": "use the argument subprotocols",
+    "content-length": "the request has no body",
+    "transfer-encoding": "the request has no body",
+}
 
 # RFC 9110 section 5.6.2
 _TOKEN = r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+"
@@ -461,3 +476,36 @@ def build_authorization_basic(username: str, password: str) -> str:
         raise ValueError("a user name for Basic authentication must not contain a colon")
     user_pass = f"{username}:{password}".encode(errors="surrogateescape")
     return "Basic " + base64.b64encode(user_pass).decode()
+
+
+def override(headers: Headers, others: HeadersLike) -> None:
+    """Put headers in the place of those that have the same name, and add the others.
+
+    Args:
+        headers: what is changed.
+        others: a name in it may have several values.
+
+    Raises:
+        InvalidHeader: if one can't be sent.
+    """
+    others = Headers(others)
+    for name in others:
+        if name in headers:
+            del headers[name]
+    headers.update(others)
+
+
+def refuse_handshake(headers: HeadersLike) -> None:
+    """Refuse headers that are for the opening handshake only to say.
+
+    Args:
+        headers: what a program wants to add to the request.
+
+    Raises:
+        ValueError: if there is one among them.
+        InvalidHeader: if one can't be sent.
+    """
+    for name, _ in Headers(headers).raw_items():
+        reason = HANDSHAKE.get(name.lower())
+        if reason is not None:
+            raise ValueError(f"{name} can't be one of the headers that a program adds: {reason}")

@@ -35,6 +35,13 @@ def headers_sent(hop):
     return dict(line.split(": ", 1) for line in lines[1:-2])
 
 
+def test_headers_of_the_program_replace_ours():
+    headers = {"host": "other.test:1", "USER-AGENT": "mine", "X-Session": "42"}
+    sent = headers_sent(start(headers=headers))
+    assert sent == {"host": "other.test:1", "USER-AGENT": "mine", "X-Session": "42"}
+    assert start(headers=headers).data_to_send().lower().count(b"\r\nhost:") == 1
+
+
 def challenge(value, *more, body=b"no"):
     lines = [b"Proxy-Authenticate: " + value.encode(), b"Content-Length: %d" % len(body), *more]
     return b"HTTP/1.1 407 Who?\r\n" + b"".join(line + b"\r\n" for line in lines) + b"\r\n" + body

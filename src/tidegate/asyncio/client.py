@@ -159,7 +159,8 @@ class connect(Dialling):
         extensions: extensions to offer, the preferred first.
         subprotocols: subprotocols to offer, the preferred first.
         compression: ``"deflate"`` enables permessage-deflate, None disables it.
-        additional_headers: headers to add to the opening handshake request.
+        additional_headers: headers to add to the opening handshake request; ``Host``, ``Origin``
+            and ``Authorization`` replace what would be sent otherwise.
         user_agent_header: value of the User-Agent header; None for none.
         proxy: URL of the proxy to use, or several joined by ``->``; True to find one in the
             environment and the settings of the operating system; None for none. It can also be a
@@ -212,6 +213,8 @@ class connect(Dialling):
         OSError: if the TCP connection fails.
         InvalidHandshake: if the opening handshake fails.
         TimeoutError: if connecting takes longer than ``open_timeout``.
+        ValueError: if arguments contradict each other, or additional headers are those that the
+            opening handshake consists of.
         TypeError: if an argument of the older API is given, or a function or class can't be called
             as it will be; the message says what to write.
 

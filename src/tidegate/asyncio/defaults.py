@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 
 from ..datastructures import Headers
+from ..headers import override
 from ..proxy.choice import ProxyLike
 from ..proxy.url import Proxy, parse_proxy, parse_proxy_url
 from .client import connect
@@ -99,16 +100,8 @@ class Client:
                 added to the client's.
         """
         merged = {"proxy": CurrentProxy(self), **self.defaults, **arguments}
-        headers = [d.get("additional_headers") for d in (self.defaults, arguments)]
-        if all(given is not None for given in headers):
-            merged["additional_headers"] = merge(*(Headers(given or ()) for given in headers))
+        defaults, own = [d.get("additional_headers") for d in (self.defaults, arguments)]
+        if defaults is not None and own is not None:
+            merged["additional_headers"] = Headers(defaults)
+            override(merged["additional_headers"], own)
         return connect(uri, **merged)
-
-
-def merge(defaults: Headers, headers: Headers) -> Headers:
-    """Give ``headers``, and of ``defaults`` those with other names."""
-    merged = Headers(headers)
-    for name, value in defaults.raw_items():
-        if name not in headers:
-            merged[name] = value
-    return merged

@@ -16,7 +16,7 @@ from ..client import ClientProtocol
 from ..datastructures import Headers, HeadersLike
 from ..exceptions import InvalidMessage, InvalidStatus, InvalidURI, SecurityError
 from ..extensions.permessage_deflate import enable_client_permessage_deflate
-from ..headers import CREDENTIALS, validate_subprotocols
+from ..headers import CREDENTIALS, override, refuse_handshake, validate_subprotocols
 from ..protocol import LOGGERS, Side
 from ..uri import WebSocketURI, parse_uri, tls_name
 from .arguments import PROXY_ARGUMENTS, check_limits, check_tls, refuse_older_arguments
@@ -175,6 +175,7 @@ class Dialling:
         # Headers that can't be sent are refused here, before there is a connection.
         if additional_headers is not None:
             headers = Headers(additional_headers)
+            refuse_handshake(headers)
             if isinstance(additional_headers, Iterator):
                 # It can't be iterated over again, for a redirect or to reconnect.
                 additional_headers = headers
@@ -235,11 +236,12 @@ class Dialling:
         return kwargs
 
     def headers(self) -> HeadersLike | None:
-        """Give the headers to add to a request, without credentials that are meant for others."""
+        """Give the headers to add to a request, without what is meant for another origin."""
         if self.additional_headers is None or not self.without_credentials:
             return self.additional_headers
         headers = Headers(self.additional_headers)
-        for name in CREDENTIALS:
+        # A Host that a program gives is for the first origin, too.
+        for name in CREDENTIALS | {"host"}:
             if name in headers:
                 del headers[name]
         return headers
@@ -343,7 +345,9 @@ def send_request(
     """
     request = link.request = link.protocol.connect()
     if additional_headers is not None:
-        request.headers.update(additional_headers)
+        additional_headers = Headers(additional_headers)
+        refuse_handshake(additional_headers)
+        override(request.headers, additional_headers)
     if user_agent_header is not None:
         request.headers.setdefault("User-Agent", user_agent_header)
     link.protocol.send_request(request)

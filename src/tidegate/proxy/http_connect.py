@@ -7,7 +7,7 @@ from collections.abc import Generator, Sequence
 
 from ..datastructures import Headers, is_valid_header_name, is_valid_header_value
 from ..exceptions import InvalidProxyMessage, InvalidProxyStatus, ProxyError
-from ..headers import build_authorization_basic, build_host
+from ..headers import build_authorization_basic, build_host, override
 from ..http11 import USER_AGENT, Response
 from ..uri import WebSocketURI
 from .auth import Auth, AuthFlow, ConnectRequest
@@ -77,7 +77,7 @@ class HTTPConnectHop(Hop):
         self.headers["Host"] = str(target)
         if user_agent_header is not None:
             self.headers["User-Agent"] = user_agent_header
-        self.headers.update(Headers(proxy.headers or {}))
+        override(self.headers, proxy.headers or {})
         self.auth: Auth | None = None
         if proxy.auth is not None:
             self.auth = make_auth(proxy.auth)
