@@ -30,7 +30,7 @@ from .http11 import Request, Response, read_response
 from .imports import lazy_import
 from .protocol import CLIENT, CONNECTING, OPEN, Protocol, State
 from .streams import StreamReader
-from .utils import accept_key, generate_key, without_frames
+from .utils import accept_key, causes, generate_key, without_frames
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -286,7 +286,8 @@ def process_exception(exc: Exception) -> Exception | None:
     """Say whether a failure to connect is worth another attempt.
 
     It is for network errors and time-outs, and for HTTP 500, 502, 503 and 504. It isn't when the
-    same would happen again: a certificate that can't be verified, a wrong address, a refusal.
+    same would happen again: a certificate that isn't trusted or is missing, a wrong address, a
+    refusal.
 
     Args:
         exc: what happened.
@@ -309,14 +310,23 @@ def process_exception(exc: Exception) -> Exception | None:
     return exc
 
 
+# What is in the names of the alerts by which others refuse a certificate, or miss one, such as
+# TLSV1_ALERT_UNKNOWN_CA. With TLS 1.2, "handshake failure" is all that they say of one that they
+# miss (RFC 5246, section 7.4.6); what else it may mean doesn't end by waiting either.
+CERTIFICATE_ALERTS = ("CERTIFICATE", "UNKNOWN_CA", "ALERT_HANDSHAKE_FAILURE", "ACCESS_DENIED")
+
+
 def is_certificate_error(exc: BaseException) -> bool:
-    """Say whether a TLS handshake failed because of a certificate, the server's or the client's."""
+    """Say whether TLS failed because of a certificate: the other side's, ours or none of ours."""
     names = ("SSLCertVerificationError", "CertificateError")
-    if any(kind.__name__ in names for kind in type(exc).__mro__):
-        return True
-    # The alerts by which a server refuses one, such as TLSV1_ALERT_UNKNOWN_CA, in ssl.SSLError.
-    reason = getattr(exc, "reason", None) if isinstance(exc, OSError) else None
-    return isinstance(reason, str) and ("CERTIFICATE" in reason or "UNKNOWN_CA" in reason)
+    for link in causes(exc):
+        if any(kind.__name__ in names for kind in type(link).__mro__):
+            return True
+        # It is an ssl.SSLError then. With TLS 1.3 it comes when the handshake is done.
+        reason = getattr(link, "reason", None) if isinstance(link, OSError) else None
+        if isinstance(reason, str) and any(word in reason for word in CERTIFICATE_ALERTS):
+            return True
+    return False
 
 
 # What this module had before it was for connections without I/O.

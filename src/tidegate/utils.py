@@ -11,10 +11,12 @@ from .typing import BytesLike
 
 if t.TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
 
 __all__ = [
     "accept_key",
     "apply_mask",
+    "causes",
     "generate_key",
     "get_socket_name",
     "has_left",
@@ -92,6 +94,23 @@ def has_left(sock: socket.socket | None) -> bool:
     poll = select.poll()
     poll.register(sock.fileno(), POLLRDHUP if hasattr(select, "POLLRDHUP") else 0)
     return bool(poll.poll(0))
+
+
+# An exception may even be its own cause.
+MAX_CAUSES = 32
+
+
+def causes(exc: BaseException | None) -> Iterator[BaseException]:
+    """Give an exception, its cause, the cause of that, and so on.
+
+    Args:
+        exc: the exception.
+    """
+    for _ in range(MAX_CAUSES):
+        if exc is None:
+            return
+        yield exc
+        exc = exc.__cause__
 
 
 E = t.TypeVar("E", bound=BaseException)

@@ -325,7 +325,7 @@ def delays_of(cls: type[Connect]) -> Generator[float]:
 def process_exception(exc: Exception) -> Exception | None:
     """Say whether a failure to connect is worth another attempt.
 
-    With the older API everything is, except for a certificate that can't be verified.
+    With the older API everything is, except for a certificate that isn't trusted or is missing.
 
     Args:
         exc: what happened.
