@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import ssl
 
 import pytest
@@ -137,6 +138,24 @@ class TestArguments:
         context = ssl.create_default_context()
         with pytest.raises(ValueError, match="incompatible with a socks5h:// proxy"):
             await connect("ws://ws.test/", proxy="socks5h://p.test", proxy_ssl=context)
+
+    @pytest.mark.parametrize("found", [False, True])
+    async def test_no_proxy_ssl_for_a_proxy_with_tls(self, found, monkeypatch):
+        for url, message in (
+            ("https://p.test", "an https://"),
+            ("socks5h+tls://p.test", "a socks5h"),
+            ("http://q.test -> https://p.test -> http://r.test", "an https://"),
+        ):
+            monkeypatch.setenv("all_proxy", url)
+            with pytest.raises(ValueError, match=f"^proxy_ssl=None is incompatible with {message}"):
+                await connect("ws://ws.test/", proxy=True if found else url, proxy_ssl=None)
+
+    async def test_no_proxy_ssl_where_it_is_not_needed(self, corp):
+        async with echo_server() as uri, HTTPProxyServer(ssl=corp.server) as proxy:
+            own = dataclasses.replace(parse_proxy(proxy.url), ssl=corp.client)
+            for way in own, None:
+                async with connect(uri, proxy=way, proxy_ssl=None) as websocket:
+                    await check(websocket)
 
     async def test_an_argument_that_does_not_exist(self):
         with pytest.raises(TypeError):

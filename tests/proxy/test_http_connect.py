@@ -35,6 +35,14 @@ def headers_sent(hop):
     return dict(line.split(": ", 1) for line in lines[1:-2])
 
 
+@pytest.mark.parametrize("url", ["http://user@proxy.test", "http://user:@proxy.test"])
+def test_a_user_without_a_password(url):
+    value = "Basic " + base64.b64encode(b"user:").decode()
+    assert headers_sent(start(url))["Proxy-Authorization"] == value
+    request = prepare_connect_request(parse_proxy(url), parse_uri("ws://ws.test/"))
+    assert f"\r\nProxy-Authorization: {value}\r\n".encode() in request
+
+
 def test_headers_of_the_program_replace_ours():
     headers = {"host": "other.test:1", "USER-AGENT": "mine", "X-Session": "42"}
     sent = headers_sent(start(headers=headers))
@@ -245,7 +253,15 @@ class TestRefusals:
         assert hint in hop.error.hint
 
     @pytest.mark.parametrize(
-        "reply", [b"garbage\r\n\r\n", b"HTTP/1.1 abc\r\n", b"HTTP/x 200 OK\r\n"]
+        "reply",
+        [
+            b"garbage\r\n\r\n",
+            b"HTTP/1.1 abc\r\n",
+            b"HTTP/1.1 099 OK\r\n",
+            b"HTTP/1.1 600 OK\r\n",
+            b"HTTP/x 200 OK\r\n",
+            b"HTTP/2 200 OK\r\n",
+        ],
     )
     def test_garbage_is_shown(self, reply):
         hop = start()

@@ -29,6 +29,8 @@ from tidegate.proxy.url import parse_proxy_url
         ("http://us%40er:p%3Aa%2Fss%25@proxy.test", ("http", "proxy.test", 80, "us@er", "p:a/ss%")),
         ("http://gr%C3%BC%C3%9Fe:%E2%82%AC@proxy.test", ("http", "proxy.test", 80, "grüße", "€")),
         ("http://user:@proxy.test", ("http", "proxy.test", 80, "user", "")),
+        ("http://user@proxy.test", ("http", "proxy.test", 80, "user", None)),
+        ("https://to%20ken@proxy.test", ("https", "proxy.test", 443, "to ken", None)),
         ("http://:pass@proxy.test", ("http", "proxy.test", 80, "", "pass")),
         ("socks4://user@proxy.test", ("socks4", "proxy.test", 1080, "user", None)),
         ("http://bücher.test", ("http", "xn--bcher-kva.test", 80, None, None)),
@@ -54,7 +56,7 @@ def test_parse_proxy(url, expected):
         ("http://proxy.test:port", "port isn't a number"),
         ("http://proxy.test:99999", "port isn't a number"),
         ("http://[::1", "its host, user name"),
-        ("http://user@proxy.test", "username provided without password"),
+        ("socks5://user@proxy.test", "password isn't between 1 and 255 bytes"),
         ("http://us\ner:pass@proxy.test", "spaces or control characters"),
         ("http://us%0Aer:pass@proxy.test", "username has control characters"),
         ("http://user:pa%00ss@proxy.test", "password has control characters"),
@@ -74,6 +76,16 @@ def test_refused(url, message):
         parse_proxy(url)
     assert message in str(raised.value)
     assert isinstance(raised.value, ValueError)
+
+
+def test_a_user_without_a_password_may_be_a_token():
+    proxy = parse_proxy("http://token@proxy.test -> https://token@other.test")
+    assert str(proxy) == "http://***@proxy.test:80 -> https://***@other.test:443"
+    for url in "http://token@proxy.test", "http://token:@proxy.test":
+        assert "token" not in repr(parse_proxy(url)) + str(parse_proxy(url))
+        assert parse_proxy(url).url(password=True) == f"{url}:80"
+    assert proxy.url(password=True) == "https://token@other.test:443"
+    assert proxy.user_info == ("token", "")
 
 
 def test_default_scheme():
@@ -169,7 +181,6 @@ class TestLibcloudForm:
             parse_proxy_url(url)
 
     def test_a_token_is_not_shown(self):
-        for parse in parse_proxy_url, parse_proxy:
-            with pytest.raises(InvalidProxy) as raised:
-                parse("http://t0ken@proxy.test:1")
-            assert "t0ken" not in str(raised.value)
+        with pytest.raises(InvalidProxy) as raised:
+            parse_proxy_url("http://t0ken@proxy.test:1")
+        assert "t0ken" not in str(raised.value)

@@ -66,7 +66,7 @@ async def find_route(
 
     Raises:
         InvalidProxy: if a proxy cannot be used.
-        ValueError: if ``proxy_ssl`` is given for a proxy without TLS.
+        ValueError: if ``proxy_ssl`` is given for a proxy without TLS, or None for one with it.
     """
     target, choice = where_to(uri, arguments, options)
     if proxy is True and HAS_SYSTEM_SETTINGS:

@@ -14,6 +14,7 @@ from .choice import Options, ProxyLike, report_failure, resting
 from .hop import Target
 from .passage import NO_TIMEOUTS, Passage
 from .routes import Route
+from .tls import check_needed_tls
 from .url import Proxy, a
 
 __all__ = ["Attempt", "Attempts", "check_proxy_tls", "tunnel_options", "where_to"]
@@ -40,11 +41,13 @@ def where_to(
 
 
 def check_proxy_tls(proxy: ProxyLike, options: Mapping[str, t.Any], route: Route) -> None:
-    """Refuse TLS with a proxy that has none, where there can be no other proxy.
+    """Refuse TLS with a proxy that has none, where there can be no other proxy, and none with TLS.
 
     Raises:
-        ValueError: if ``proxy_ssl`` is given for a proxy without TLS.
+        ValueError: if ``proxy_ssl`` is given for a proxy without TLS, or None for one with it.
     """
+    for way in (route, *route.alternatives):
+        check_needed_tls(way, options)
     # Where proxies are found, or several are given, it is there for those that have TLS.
     if (
         isinstance(proxy, (str, Proxy))

@@ -32,8 +32,9 @@ MAX_ROUNDS = 6
 
 parse_chunk_size = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\n]*)?\r?\n").fullmatch
 
-# Proxies leave out the reason phrase, with its space or without.
-parse_status_line = re.compile(rb"HTTP/(\d+(?:\.\d+)?) +(\d{3})(?: +(.*))?", re.DOTALL).fullmatch
+# Proxies leave out the reason phrase, with its space or without. What isn't between 100 and 599
+# isn't a status (RFC 9110 section 15).
+parse_status_line = re.compile(rb"HTTP/(1(?:\.\d+)?) +([1-5]\d\d)(?: +(.*))?", re.DOTALL).fullmatch
 
 
 def prepare_connect_request(
@@ -298,4 +299,4 @@ def is_kept_alive(version: bytes, headers: Headers) -> bool:
     options = ",".join(headers.get_all("Connection") + headers.get_all("Proxy-Connection")).lower()
     if "close" in options:
         return False
-    return version not in (b"1.0", b"0.9", b"1", b"0") or "keep-alive" in options
+    return version not in (b"1.0", b"1") or "keep-alive" in options

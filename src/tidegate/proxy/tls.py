@@ -4,10 +4,30 @@ from __future__ import annotations
 
 import os
 import ssl
+import typing as t
+from collections.abc import Mapping
 
-from .url import SSLLike
+from .routes import Route
+from .url import SSLLike, a
 
-__all__ = ["make_context"]
+__all__ = ["check_needed_tls", "make_context"]
+
+
+def check_needed_tls(route: Route, options: Mapping[str, t.Any]) -> None:
+    """Refuse a ``proxy_ssl`` of None for a proxy behind TLS, as ``ssl`` is for a ``wss://`` URI.
+
+    Arguments:
+        route: the way.
+        options: the arguments that ``proxy_ssl`` may be among.
+
+    Raises:
+        ValueError: if it is there and None, and a proxy needs it.
+    """
+    if options.get("proxy_ssl", True) is not None:
+        return
+    for hop in route.hops:
+        if hop.tls and hop.ssl is None:
+            raise ValueError(f"proxy_ssl=None is incompatible with {a(hop.scheme)}:// proxy")
 
 
 def make_context(value: SSLLike | None) -> ssl.SSLContext:

@@ -114,10 +114,13 @@ class Proxy:
 
     @property
     def user_info(self) -> tuple[str, str] | None:
-        """The user name and password, None if there aren't both."""
-        if self.username is None or self.password is None:
-            return None
-        return self.username, self.password
+        """The user name and password, which is empty if there is none; None without a user."""
+        return None if self.username is None else (self.username, self.password or "")
+
+    @property
+    def has_token(self) -> bool:
+        """Whether the user name may be a token, as secret as a password: it stands alone."""
+        return self.username is not None and not self.password and not self.is_socks4
 
     @property
     def tls(self) -> bool:
@@ -154,14 +157,12 @@ class Proxy:
         user_info = ""
         if self.username is not None:
             quote = urllib.parse.quote
-            if self.password is None and not self.is_socks4:
-                # What stands alone is often a token, so it is as secret as a password.
-                user_info = f"{quote(self.username, '')}@" if password else "***@"
-            else:
-                user_info = quote(self.username, "")
-                if self.password is not None:
-                    user_info += ":" + (quote(self.password, "") if password else "***")
-                user_info += "@"
+            user_info = quote(self.username, "")
+            if self.password is not None:
+                user_info += ":" + (quote(self.password, "") if password else "***")
+            if self.has_token and not password:
+                user_info = "***"
+            user_info += "@"
         if self.unix_path is not None:
             return f"{self.scheme}{UNIX}://{user_info}{urllib.parse.quote(self.unix_path, '/')}"
         host = f"[{self.host}]" if ":" in self.host else self.host
@@ -179,6 +180,7 @@ class Proxy:
             if field.name in ("scheme", "host", "port") or value != field.default:
                 # Headers and authentication may hold secrets as well as a password does.
                 secret = field.name in ("password", "headers", "auth") and value is not None
+                secret = secret or (field.name == "username" and self.has_token)
                 shown.append(f"{field.name}={'***' if secret else repr(value)}")
         return f"Proxy({', '.join(shown)})"
 
@@ -253,9 +255,6 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
     username, password = parts.username, parts.password
     if username is not None:
         username = urllib.parse.unquote(username, errors="surrogateescape")
-        # SOCKS4 knows users but no passwords.
-        if password is None and not scheme.startswith("socks4"):
-            raise InvalidProxy(proxy, "username provided without password")
     if password is not None:
         password = urllib.parse.unquote(password, errors="surrogateescape")
     try:
