@@ -73,6 +73,8 @@ class ClientProtocol(Protocol):
         self.available_extensions = extensions
         self.available_subprotocols = subprotocols
         self.key = generate_key()
+        # A response that isn't an upgrade, whose body may not have come yet.
+        self.refusal: Response | None = None
         if state is CONNECTING:
             self.reader = StreamReader()
             self.parser = self.parse_response()
@@ -120,7 +122,7 @@ class ClientProtocol(Protocol):
         reader = self.reader
         assert reader is not None
         try:
-            response = yield from read_response(reader)
+            response = yield from read_response(reader, self.take_refusal)
         except Exception as exc:
             self.handshake_exc = InvalidMessage("did not receive a valid HTTP response")
             self.handshake_exc.__cause__ = without_frames(exc)
@@ -145,6 +147,23 @@ class ClientProtocol(Protocol):
         self.reader = None
         self.send_eof()
         self.frame_reader.stop()
+
+    def take_refusal(self, response: Response) -> None:
+        """Keep a response that isn't an upgrade while its body is read."""
+        self.refusal = response
+
+    def known_refusal(self) -> InvalidStatus | None:
+        """Give the refusal as far as it is known, for those who don't wait for all of its body.
+
+        Returns:
+            The exception, with as much of the body as can be told; None if there is none.
+
+        """
+        if self.refusal is None:
+            return None
+        if self.reader is not None and "Transfer-Encoding" not in self.refusal.headers:
+            self.refusal.body = bytes(self.reader.buffer)
+        return InvalidStatus(self.refusal)
 
     def process_response(self, response: Response) -> None:
         """Check a handshake response (RFC 6455, section 4.1).

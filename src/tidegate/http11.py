@@ -286,10 +286,17 @@ def read_request(reader: StreamReader) -> Generator[None, None, Request]:
     return parse_request((yield from reader.read_exact(end + 4)))
 
 
-def read_response(reader: StreamReader) -> Generator[None, None, Response]:
+def read_response(
+    reader: StreamReader, refused: Callable[[Response], object] | None = None
+) -> Generator[None, None, Response]:
     """Read a response like `Response.parse`, but the faster way if it is an upgrade that has come.
 
     Interim responses, such as 103 (Early Hints), are read and dropped.
+
+    Args:
+        reader: what to read from.
+        refused: called with a response that isn't an upgrade before its body is read, which may
+            never end.
 
     Raises:
         SecurityError: also if there are too many of them.
@@ -301,8 +308,15 @@ def read_response(reader: StreamReader) -> Generator[None, None, Response]:
             end = reader.buffer.find(b"\r\n\r\n", 0, MAX_LINE_LENGTH)
         if end >= 0:
             return parse_response((yield from reader.read_exact(end + 4)))
-        response = yield from Response.parse(
-            reader.read_line, reader.read_exact, reader.read_to_eof
+        response = yield from parse_response_head(reader.read_line)
+        if response.status_code >= 200 and refused is not None:
+            refused(response)
+        response.body = yield from read_body(
+            response.status_code,
+            response.headers,
+            reader.read_line,
+            reader.read_exact,
+            reader.read_to_eof,
         )
         if response.status_code == 101 or response.status_code >= 200:
             return response

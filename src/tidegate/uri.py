@@ -9,7 +9,7 @@ import urllib.parse
 
 from .exceptions import InvalidURI
 
-__all__ = ["WebSocketURI", "parse_uri"]
+__all__ = ["WebSocketURI", "decode_uri", "parse_uri", "tls_name"]
 
 # RFC 3986 section 2.2; "%" is there because what is quoted already must stay so.
 DELIMS = ":/?#[]@!$&'()*+,;=%"
@@ -154,6 +154,22 @@ def parse_uri(uri: str) -> WebSocketURI:
         username, password = _unquote(uri, parsed.username), _unquote(uri, parsed.password)
     path, query = _quote(uri, parsed.path), _quote(uri, parsed.query)
     return WebSocketURI(secure, host, port, path, query, username, password)
+
+
+def decode_uri(value: str) -> str:
+    """Give the URI in a header, whose bytes were decoded as ISO-8859-1.
+
+    Only ASCII may stand there (RFC 9110 section 10.2.2), but servers put UTF-8 there, too, which
+    is kept, and other bytes, which are percent-escaped as they are.
+
+    Args:
+        value: the value of the header.
+    """
+    raw = value.encode("iso-8859-1")
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return urllib.parse.quote(raw, safe=DELIMS)
 
 
 def _unquote(uri: str, text: str) -> str:

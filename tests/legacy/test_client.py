@@ -185,7 +185,7 @@ ACCEPTED = (
     [
         (b"nonsense\r\n\r\n", InvalidMessage),
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", InvalidStatusCode),
-        (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", InvalidStatusCode),
+        (b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\n\r\n", InvalidHeader),
         (ACCEPTED + b"Sec-WebSocket-Extensions: x-unknown\r\n\r\n", NegotiationError),
         (ACCEPTED + b"Sec-WebSocket-Protocol: unknown\r\n\r\n", NegotiationError),
         (ACCEPTED.replace(b"ACCEPT", b"wrong") + b"\r\n", InvalidHeader),

@@ -212,7 +212,8 @@ class connect(Dialling):
         ProxyError: if the connection through the proxy fails.
         OSError: if the TCP connection fails.
         InvalidHandshake: if the opening handshake fails.
-        TimeoutError: if connecting takes longer than ``open_timeout``.
+        TimeoutError: if connecting takes longer than ``open_timeout``; but `InvalidStatus` if the
+            server has refused by then, and only the body of its response hasn't ended.
         ValueError: if arguments contradict each other, or additional headers are those that the
             opening handshake consists of.
         TypeError: if an argument of the older API is given, or a function or class can't be called
@@ -363,10 +364,13 @@ class connect(Dialling):
     async def connect(self) -> ClientConnection:
         """Connect, following redirects, which are not remembered for the next time."""
         self.start_over()
+        connection: ClientConnection | None = None
         timeout = asyncio.timeout(self.open_timeout)
         try:
             async with timeout:
                 while True:
+                    # What redirected here has nothing more to say.
+                    connection = None
                     connection = await self.open_tcp_connection()
                     try:
                         await self.shake_hands(connection)
@@ -378,10 +382,12 @@ class connect(Dialling):
                         raise
                     else:
                         return connection
-        except ProxyError:
-            raise
-        except TimeoutError as exc:
-            if not timeout.expired():
+        except (ProxyError, TimeoutError) as exc:
+            refusal = None if connection is None else connection.protocol.known_refusal()
+            if refusal is not None and isinstance(exc, TimeoutError):
+                # Only the rest of an explanation is missing.
+                raise refusal from exc
+            if isinstance(exc, ProxyError) or not timeout.expired():
                 raise
             raise timed_out(exc) from exc
         finally:

@@ -18,7 +18,7 @@ from ..exceptions import InvalidMessage, InvalidStatus, InvalidURI, SecurityErro
 from ..extensions.permessage_deflate import enable_client_permessage_deflate
 from ..headers import CREDENTIALS, override, refuse_handshake, validate_subprotocols
 from ..protocol import LOGGERS, Side
-from ..uri import WebSocketURI, parse_uri, tls_name
+from ..uri import WebSocketURI, decode_uri, parse_uri, tls_name
 from .arguments import PROXY_ARGUMENTS, check_limits, check_tls, refuse_older_arguments
 from .checks import check_connection_class, check_function
 
@@ -274,10 +274,11 @@ class Dialling:
         if len(locations) != 1:
             return exc
         old_uri = self.ws_uri
+        location = decode_uri(locations[0])
         try:
-            new_uri = urllib.parse.urljoin(self.uri, locations[0])
+            new_uri = urllib.parse.urljoin(self.uri, location)
         except ValueError as exc:
-            return InvalidURI(locations[0], str(exc))
+            return InvalidURI(location, str(exc))
         # The request was one of HTTP, so that may be what the answer says.
         scheme, separator, rest = new_uri.partition(":")
         new_uri = WEBSOCKET_SCHEMES.get(scheme, scheme) + separator + rest

@@ -19,7 +19,7 @@ from ..client import (
 from ..core.arguments import check_limits
 from ..core.dialling import REDIRECTS
 from ..datastructures import Headers
-from ..exceptions import InvalidStatus
+from ..exceptions import InvalidHeader, InvalidStatus
 from ..http11 import USER_AGENT
 from ..protocol import LOGGERS, Side
 from ..uri import WebSocketURI
@@ -122,10 +122,14 @@ class WebSocketClientProtocol(WebSocketCommonProtocol):
             await connection.shake_hands(extra_headers, self.user_agent_header)
         except InvalidStatus as exc:
             headers = with_surrogates(exc.response.headers)
-            status = exc.response.status_code
-            if status in REDIRECTS and "Location" in headers:
-                raise RedirectHandshake(headers["Location"]) from exc
-            raise InvalidStatusCode(status, headers) from exc
+            if exc.response.status_code in REDIRECTS:
+                locations = headers.get_all("Location")
+                if len(locations) == 1:
+                    raise RedirectHandshake(locations[0]) from exc
+                if exc.response.status_code != 300:
+                    value = "multiple values" if locations else None
+                    raise InvalidHeader("Location", value) from exc
+            raise older(exc) from exc
         finally:
             if connection.request is not None:
                 self.path = connection.request.path
@@ -289,7 +293,11 @@ class Connect(connect_newer):
         """Connect, following redirects."""
         if self._loop is not None and self._loop is not asyncio.get_running_loop():
             raise RuntimeError("loop= is another event loop than the one that runs")
-        connection: Any = await super().connect()
+        try:
+            connection: Any = await super().connect()
+        except InvalidStatus as exc:
+            # The time was up before its body ended.
+            raise older(exc) from exc
         coat: WebSocketClientProtocol | None = connection.coat
         if coat is None:
             # It was closed already.
@@ -315,6 +323,11 @@ class Connect(connect_newer):
 
 
 connect = Connect
+
+
+def older(exc: InvalidStatus) -> InvalidStatusCode:
+    """Give the exception that the older API has for a refusal."""
+    return InvalidStatusCode(exc.response.status_code, with_surrogates(exc.response.headers))
 
 
 def delays_of(cls: type[Connect]) -> Generator[float]:
