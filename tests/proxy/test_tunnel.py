@@ -8,7 +8,7 @@ import ssl
 
 import pytest
 
-from tidegate.asyncio.tunnel import connect_through
+from tidegate.asyncio.tunnel import Tunnel, connect_through
 from tidegate.exceptions import (
     InvalidProxyMessage,
     InvalidProxyStatus,
@@ -44,6 +44,37 @@ async def check(transport, protocol, greeting=b""):
     await protocol.receive(b"ping over the tunnel")
     assert bytes(protocol.received) == greeting + b"ping over the tunnel"
     transport.abort()
+
+
+@pytest.mark.parametrize("where", ["server", "proxy", "proxy_server_hostname", "Proxy"])
+async def test_names_with_a_dot_at_their_end(where, transport_kind, origin, corp, monkeypatch):
+    """RFC 6066, section 3: TLS asks for, and verifies, the name without it."""
+    asked = []
+    for certificates in origin, corp:
+        certificates.server.sni_callback = lambda tls, name, context: asked.append(name)
+
+    async def resolve(self, address, family):
+        address = ("127.0.0.1", address[1])
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", address)]
+
+    monkeypatch.setattr(Tunnel, "resolve", resolve)
+    try:
+        async with (
+            echo_server(origin.server) as port,
+            HTTPProxyServer(ssl=corp.server) as server,
+        ):
+            uri = f"wss://localhost.:{port}/" if where == "server" else f"wss://localhost:{port}/"
+            proxy = parse_proxy(f"https://localhost{'.' * (where == 'proxy')}:{server.port}")
+            options = {"proxy_ssl": corp.client}
+            if where == "proxy_server_hostname":
+                options[where] = "localhost."
+            elif where == "Proxy":
+                proxy.server_hostname = "localhost."
+            await check(*await connect(uri, proxy, ssl=origin.client, host="127.0.0.1", **options))
+    finally:
+        for certificates in origin, corp:
+            certificates.server.sni_callback = None
+    assert asked == ["localhost", "localhost"]
 
 
 @pytest.mark.parametrize("secure_server", [False, True])
