@@ -194,6 +194,76 @@ class TestExplanation:
             "  - all_proxy    socks5h://me:***@socks.test:1080: it is decided already"
         )
 
+    @pytest.mark.parametrize(
+        ("environment", "lines"),
+        [
+            (
+                {"HTTP_PROXY": "http://me:s3cret@p.test", "REQUEST_METHOD": "GET"},
+                [
+                    "  - HTTP_PROXY   http://me:***@p.test:80: doesn't count where REQUEST_METHOD "
+                    "is set: it may be the header Proxy of a request to a CGI program",
+                ],
+            ),
+            (
+                {"HTTP_PROXY": "http://p.test", "http_proxy": " "},
+                [
+                    "  - http_proxy   is set, but empty",
+                    "  - HTTP_PROXY   http://p.test:80: is cancelled by http_proxy, which is set "
+                    "and empty",
+                ],
+            ),
+            (
+                {"ALL_PROXY": "me:s3cret@p.test", "All_Proxy": "q.test", "all_proxy": "r.test"},
+                [
+                    "  + all_proxy    http://r.test:80: the first that is set",
+                    "  - ALL_PROXY    http://me:***@p.test:80: doesn't count, because all_proxy "
+                    "does",
+                    "  - All_Proxy    http://q.test:80: doesn't count, because all_proxy does",
+                ],
+            ),
+            (
+                {"NO_PROXY": "ws.test,http://me:s3cret@x", "no_proxy": "", "HTTPS_PROXY": ""},
+                [
+                    "  - no_proxy     is set, but empty",
+                    "  - NO_PROXY     ws.test,http://***@x: is cancelled by no_proxy, which is set "
+                    "and empty",
+                    "  - HTTPS_PROXY  is set, but empty",
+                ],
+            ),
+        ],
+    )
+    @pytest.mark.parametrize("uri", ["ws://ws.test/", "wss://ws.test/"])
+    def test_variables_that_are_set_and_do_not_count(self, environment, lines, uri):
+        text = route(uri, environment=environment, system=SystemSettings()).explain()
+        for line in lines:
+            assert line in text.splitlines()
+        assert "s3cret" not in text
+        [unset] = {"HTTP_PROXY", "ALL_PROXY", "NO_PROXY"} & set(environment)
+        assert f"{unset.lower()}   isn't set" not in text
+
+    @pytest.mark.parametrize(
+        ("no_proxy", "warnings"),
+        [
+            ("a.test;b.test", ["a.test;b.test has ';', which separates nothing"]),
+            ("a.test|b.test", ["a.test|b.test has '|', which separates nothing"]),
+            ("a.test ; b.test", ["; has ';', which separates nothing"]),
+            ("http://a.test:80/x", ["http://a.test:80/x is a URL, .*: write a.test:80$"]),
+            ("http://me:s3cret@a.test", [r"http://\*\*\*@a.test is a URL, .*: write a.test$"]),
+            ("10.*,*a.test", ["10.* has a star", r"\*a.test has a star"]),
+            ("*.a.test,*,<local>,.b.test,10.0.0.0/8,[::1]:80", []),
+        ],
+    )
+    @pytest.mark.parametrize("rest", ["", ",ws.test"])
+    def test_rules_that_mean_nothing(self, no_proxy, warnings, rest):
+        environment = {"no_proxy": no_proxy + rest, "all_proxy": "http://p.test"}
+        found = route("ws://ws.test/", environment=environment)
+        lines = [line for line in found.explain().splitlines() if line.startswith("  ! no_proxy")]
+        assert len(lines) == len(warnings)
+        for line, warning in zip(lines, warnings, strict=True):
+            assert re.search(warning, line)
+        assert "s3cret" not in found.explain()
+        assert "s3cret" not in str(found.as_dict())
+
     def test_for_programs(self):
         found = route("ws://ws.test/", environment={"ws_proxy": "http://me:s3cret@proxy.test"})
         data = found.as_dict()

@@ -6,10 +6,11 @@ import ipaddress
 import re
 from collections.abc import Iterator
 
+from ..printable import printable, without_user_info
 from .addresses import IPAddress, normalize, parse_any_address
 from .hop import Target
 
-__all__ = ["find_rule"]
+__all__ = ["doubts", "find_rule", "shown_rules"]
 
 
 def find_rule(no_proxy: str, target: Target) -> str | None:
@@ -34,6 +35,24 @@ def find_rule(no_proxy: str, target: Target) -> str | None:
         if applies(rule, name, address, target.port):
             return rule
     return None
+
+
+def doubts(no_proxy: str) -> Iterator[str]:
+    """Say of rules that can't mean what was meant why they don't."""
+    for rule in split(no_proxy):
+        shown = printable(without_user_info(rule))
+        if "://" in rule:
+            host = re.split(r"[/?#]", rule.partition("://")[2])[0].rpartition("@")[2]
+            yield f"{shown} is a URL, which applies to nobody: write {printable(host) or 'a host'}"
+        elif separators := [character for character in ";|" if character in rule]:
+            yield f"{shown} has {separators[0]!r}, which separates nothing: use commas or spaces"
+        elif "*" in rule.removeprefix("*.") and rule != "*":
+            yield f"{shown} has a star that means nothing: only *.example.com and * do"
+
+
+def shown_rules(no_proxy: str) -> str:
+    """Give a ``no_proxy`` list without what may be passwords in it."""
+    return re.sub(r"[^,\s]+", lambda rule: without_user_info(rule[0]), no_proxy)
 
 
 def split(no_proxy: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from ..exceptions import InvalidProxy
 from ..uri import WebSocketURI
 from .addresses import is_loopback
-from .bypass import find_rule
+from .bypass import doubts, find_rule, shown_rules
 from .environment import Environment
 from .hop import Target
 from .routes import Candidate, Route
@@ -140,11 +140,16 @@ class Search:
         if self.decided:
             return
         if not no_proxy:
-            self.note(name, "passed", "isn't set")
+            self.note_absence("no_proxy", name)
         elif (rule := find_rule(no_proxy, self.target)) is not None:
             self.decide(name, f"its rule {rule} is for {self.target}")
         else:
-            self.note(name, "passed", f"has no rule for {self.target}: {no_proxy}")
+            rules = shown_rules(no_proxy)
+            self.note(name, "passed", f"has no rule for {self.target}: {rules}")
+        for doubt in doubts(no_proxy):
+            self.note(name, "warning", doubt)
+        for other, value, reason in self.env.ignored("no_proxy"):
+            self.note(other, "passed", reason, shown_rules(value))
         if self.system is not None and not self.decided and self.system.proxies:
             if self.system.bypass(self.target.host):
                 self.decide("bypass list", f"that of the operating system has {self.target.host}")
@@ -161,8 +166,20 @@ class Search:
     def pass_over(self, key: str, reason: str) -> None:
         name, _, value = self.lookup(key)
         if value is None:
-            reason = "isn't set"
-        self.note(name, "passed", reason, value and shown(value))
+            self.note_absence(f"{key}_proxy", name)
+        else:
+            self.note(name, "passed", reason, shown(value))
+        self.note_ignored(key)
+
+    def note_absence(self, key: str, name: str) -> None:
+        """Note that a variable has no value."""
+        if (reason := self.env.absence(key)) is not None:
+            self.note(name, "passed", reason)
+
+    def note_ignored(self, key: str) -> None:
+        """Note the spellings of a variable that are set and don't count."""
+        for name, value, reason in self.env.ignored(f"{key}_proxy"):
+            self.note(name, "passed", reason, shown(value))
 
     def consider(self, key: str) -> None:
         """Look at one candidate, and take it if nothing is decided yet."""
@@ -181,6 +198,7 @@ class Search:
         self.proxy = proxy
         self.source = source
         self.note(name, "chosen", "the first that is set", str(proxy))
+        self.note_ignored(key)
 
     def route(self) -> Route:
         return Route(self.ws_uri, self.proxy, self.source, tuple(self.candidates), self.target)

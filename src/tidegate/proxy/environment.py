@@ -32,13 +32,42 @@ class Environment:
         self.variables = variables
         self.names: dict[str, str] = {}
         # All upper case sorts before anything mixed.
-        for name in sorted(select_names(variables)):
+        self.spellings = sorted(select_names(variables))
+        for name in self.spellings:
             key = name.lower()
             # A server hands the Proxy header of a request to a CGI program as HTTP_PROXY.
             if key == "http_proxy" and name != key and "REQUEST_METHOD" in variables:
                 continue
             if name == key or key not in self.names:
                 self.names[key] = name
+
+    def absence(self, key: str) -> str | None:
+        """Say why a variable has no value; None if it's another spelling's fault alone."""
+        if key in self.names:
+            return "is set, but empty"
+        return None if self.ignored(key) else "isn't set"
+
+    def ignored(self, key: str) -> list[tuple[str, str, str]]:
+        """Give the spellings that are set and don't count, with their values, and why not."""
+        counts = self.names.get(key)
+        ignored = []
+        for name in self.spellings:
+            if name.lower() != key or name == counts:
+                continue
+            value = self.variables[name].strip()
+            if not value:
+                continue
+            if counts is None:
+                reason = (
+                    "doesn't count where REQUEST_METHOD is set: it may be the header Proxy of a"
+                    " request to a CGI program"
+                )
+            elif self.get(key):
+                reason = f"doesn't count, because {counts} does"
+            else:
+                reason = f"is cancelled by {counts}, which is set and empty"
+            ignored.append((name, value, reason))
+        return ignored
 
     def name(self, key: str) -> str:
         """Give the spelling in which a variable is set, or the usual one."""

@@ -20,7 +20,8 @@ class Candidate:
 
     Attributes:
         name: what: an environment variable, a setting, an element of a list.
-        verdict: ``chosen``; ``direct``, if it says to connect without a proxy; ``passed``.
+        verdict: ``chosen``; ``direct``, if it says to connect without a proxy; ``passed``;
+            ``warning``, if it can't mean what was meant.
         reason: why.
         value: the proxy that it stands for, with its password masked; None if there is none.
     """
@@ -76,7 +77,7 @@ class Route:
         lines.append(f"proxy: {how}" + (f" (from {self.source})" if self.source else ""))
         width = max((len(c.name) for c in self.candidates), default=0)
         for candidate in self.candidates:
-            mark = {"chosen": "+", "direct": "="}.get(candidate.verdict, "-")
+            mark = {"chosen": "+", "direct": "=", "warning": "!"}.get(candidate.verdict, "-")
             value = f"{candidate.value}: " if candidate.value else ""
             lines.append(f"  {mark} {candidate.name:{width}}  {value}{candidate.reason}")
         for route in self.alternatives:
