@@ -50,6 +50,12 @@ FLOODS = {
         frame(TEXT, b"a", fin=False, mask=True) + frame(CONT, b"b", mask=True),
         20_000,
     ),
+    "fragments of one message": (consume, frame(CONT, b"a", fin=False, mask=True), 40_000),
+    "fragments that nobody waits for": (
+        leave_alone,
+        frame(CONT, b"a", fin=False, mask=True),
+        40_000,
+    ),
 }
 
 
@@ -71,7 +77,8 @@ async def test_the_loop_gets_its_turn_in_a_flood(name):
         frames = count * (2 if name == "fragments" else 1)
         before = reader.frames_read
         most = 0
-        peer.writer.write(data * count)
+        begun = frame(TEXT, b"", fin=False, mask=True) if "fragments " in name else b""
+        peer.writer.write(begun + data * count)
         with Turns() as turns:
             seen, last = before, turns.count
             while not (reader.frames_read - before >= frames or not connection.wants_input):

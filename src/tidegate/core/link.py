@@ -68,7 +68,7 @@ HANDSHAKE = 16
 
 # How long messages may be taken without the event loop getting its turn, in seconds. The clock is
 # read every few messages, a power of two.
-BUDGET = 0.002
+BUDGET = 0.001
 CLOCK_EVERY = 8
 
 # What is written but not flushed stays below this, in bytes, so that flow control works.
@@ -303,6 +303,13 @@ class Link:
                 self.failed(exc)
                 return None
             if message is not CONTROL:
+                if message is None and reader.interrupted:
+                    # Fragments are worth a look at the clock, too.
+                    over_budget = self.over_budget()
+                    self.burst = (self.burst | (CLOCK_EVERY - 1)) + 1
+                    if not over_budget:
+                        continue
+                    self.yield_turn()
                 return message
             over_budget = self.over_budget()
             self.burst += 1

@@ -22,6 +22,7 @@ cdef int BINARY
 cdef int CLOSE
 cdef int PING
 cdef int PONG
+cdef int MANY_FRAGMENTS
 cdef Py_ssize_t FIRST_STEP
 cdef Py_ssize_t GROWTH
 cdef Py_ssize_t MOST_CHUNKS
@@ -79,6 +80,7 @@ cdef class FrameReader:
     cdef public object queue
     cdef public Py_ssize_t held
     cdef public bint queued
+    cdef public bint interrupted
     cdef public Py_ssize_t frames_read
 
     cpdef object configure(self, extensions)
@@ -112,6 +114,7 @@ cdef class FrameReader:
     @cython.locals(buffer=bytearray, first=int, length=Py_ssize_t, header=Py_ssize_t,
                    have=Py_ssize_t, pos=Py_ssize_t)
     cdef bint has_whole(self)
+    @cython.locals(fragments=int)
     cdef object next_message(self, bint join)
     cdef object assemble(self, bint join)
     cdef object pop(self)

@@ -50,6 +50,9 @@ CLOSE = 8
 PING = 9
 PONG = 10
 
+# After so many fragments without a message's end, who reads is asked whether to go on.
+MANY_FRAGMENTS = 64
+
 # What next_message() returns when a control frame was read instead of a message.
 CONTROL: Any = object()
 
@@ -141,6 +144,7 @@ class FrameReader:
         self.log: Callable[[int, bytes, bool], None] | None = None
         self.held = 0
         self.queued = False
+        self.interrupted = False
         self.frames_read = 0
 
     def configure(self, extensions: Sequence[Extension]) -> None:
@@ -497,13 +501,16 @@ class FrameReader:
 
         On CONTROL, a control frame was read and the caller takes its payload with `take_payload`.
         On None, ``queued`` says whether a fragmented message has just been completed in the queue;
-        the caller should ask again if it wants more.
+        the caller should ask again if it wants more. ``interrupted`` says that there were many
+        fragments, and that there may be more: time to see how long it takes.
 
         Args:
             join: whether to give a fragmented message, when it is complete and the first, rather
                 than leave it in the queue with its fragments apart.
 
         """
+        self.interrupted = False
+        fragments = 0
         while self.next_frame():
             self.frames_read += 1
             if self.opcode >= CLOSE:
@@ -524,6 +531,10 @@ class FrameReader:
             message = self.assemble(join)
             if message is not None or self.queued:
                 return message
+            fragments += 1
+            if fragments == MANY_FRAGMENTS:
+                self.interrupted = True
+                return None
         return None
 
     def assemble(self, join: bool) -> Any:
