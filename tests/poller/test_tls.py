@@ -412,6 +412,20 @@ async def test_garbage_instead_of_a_handshake(certificates):
         assert made == []
 
 
+async def test_a_context_that_cannot_serve(certificates):
+    """Whoever runs the server learns of it: nobody will ever get through."""
+    with exceptions_told() as told:
+        async with (
+            listening("poller", Plain, certificates[1]) as (address, made),
+            dial(address, certificates[1], shakes=False) as peer,
+        ):
+            with pytest.raises(ConnectionError):
+                await peer.handshake()
+            assert made == []
+    [context] = told
+    assert isinstance(context["exception"], ssl.SSLError)
+
+
 async def test_a_client_tells_what_went_wrong(certificates):
     loop = asyncio.get_running_loop()
     untrusting = ssl.create_default_context()

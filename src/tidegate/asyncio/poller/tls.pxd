@@ -3,7 +3,7 @@ cimport cython
 from ...core.life cimport NEVER
 from ...core.tls cimport TLS
 from ..channel cimport Channel
-from ..hub cimport BUFFER_SIZE, Hub
+from ..hub cimport Hub
 from ..sink cimport Layer, Sink
 
 cdef int SHAKING

@@ -21,7 +21,6 @@ except ImportError:
 
 if not cython.compiled:
     from ...core.life import NEVER
-    from ..hub import BUFFER_SIZE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -130,6 +129,10 @@ class TLSTransport(Layer):
                     peer=self.peer,
                 )
             except Exception as exc:
+                # Not the peer's fault, who asks for nothing special.
+                if self.server_side:
+                    message = "Error on transport creation for incoming connection"
+                    tell(self.loop, self, None, exc, message)
                 self.fail(exc)
                 return
         tls.received(data)
@@ -208,9 +211,6 @@ class TLSTransport(Layer):
             view: Any
             if channel is not None and channel.can_share():
                 view = self.hub.view
-            elif self.layer is not None:
-                view = self.hub.get_cipher()
-                channel = None
             elif isinstance(self.protocol, asyncio.BufferedProtocol):
                 channel = None
                 try:
@@ -219,8 +219,9 @@ class TLSTransport(Layer):
                     self.protocol_failed(exc, "get_buffer()")
                     return
             else:
+                # What was in there is decrypted from a copy.
                 channel = None
-                view = bytearray(BUFFER_SIZE)
+                view = self.hub.get_cipher()
             try:
                 n = tls.decrypt_into(view)
             except OSError as exc:
