@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from .imports import lazy_import
 
-__all__ = ["BasicAuthWebSocketServerProtocol", "basic_auth_protocol_factory"]  # noqa: F822
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .legacy.auth import BasicAuthWebSocketServerProtocol, basic_auth_protocol_factory
+
+__all__ = ["BasicAuthWebSocketServerProtocol", "basic_auth_protocol_factory"]
 
 lazy_import(
     globals(),

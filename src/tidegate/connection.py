@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from .imports import lazy_import
 
-__all__ = ["SEND_EOF", "Connection", "Event", "Side", "State"]  # noqa: F822
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .protocol import SEND_EOF, Event, Side, State
+    from .protocol import Protocol as Connection
+
+__all__ = ["SEND_EOF", "Connection", "Event", "Side", "State"]
 
 lazy_import(
     globals(),

@@ -108,6 +108,10 @@ __all__ = [
 class WebSocketException(Exception):
     """What all exceptions of tidegate have in common."""
 
+    # So that each has a signature: that of an exception of Python can't be looked up.
+    def __init__(self, *args: object) -> None:
+        super().__init__(*args)
+
 
 class ConnectionClosed(WebSocketException):
     """The connection is closed, so nothing more can be sent or received.

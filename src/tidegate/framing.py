@@ -4,7 +4,25 @@ from __future__ import annotations
 
 from .imports import lazy_import
 
-__all__ = [  # noqa: F822
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .frames import BINARY as OP_BINARY
+    from .frames import CLOSE as OP_CLOSE
+    from .frames import CONT as OP_CONT
+    from .frames import CTRL_OPCODES, DATA_OPCODES
+    from .frames import PING as OP_PING
+    from .frames import PONG as OP_PONG
+    from .frames import TEXT as OP_TEXT
+    from .legacy.framing import (
+        Frame,
+        encode_data,
+        parse_close,
+        prepare_ctrl,
+        prepare_data,
+        serialize_close,
+    )
+
+__all__ = [
     "CTRL_OPCODES",
     "DATA_OPCODES",
     "OP_BINARY",

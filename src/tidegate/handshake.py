@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from .imports import lazy_import
 
-__all__ = ["build_request", "build_response", "check_request", "check_response"]  # noqa: F822
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .legacy.handshake import build_request, build_response, check_request, check_response
+
+__all__ = ["build_request", "build_response", "check_request", "check_response"]
 
 CLIENT = "use tidegate.client.ClientProtocol"
 SERVER = "use tidegate.server.ServerProtocol"

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from .imports import lazy_import
 
-__all__ = [  # noqa: F822
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from .datastructures import Headers, MultipleValuesError
+    from .http11 import USER_AGENT
+    from .legacy.http import read_request, read_response
+
+__all__ = [
     "USER_AGENT",
     "Headers",
     "MultipleValuesError",

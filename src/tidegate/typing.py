@@ -9,6 +9,7 @@ import typing as t
 from collections.abc import Sequence
 
 __all__ = [
+    "Address",
     "BytesLike",
     "Data",
     "DataLike",
@@ -20,6 +21,10 @@ __all__ = [
     "StatusLike",
     "Subprotocol",
 ]
+
+Address = tuple[str, int] | t.Any
+"""The address of a socket: ``(host, port)`` for IPv4, longer for IPv6, a path for Unix sockets;
+None where there is none."""
 
 Data = str | bytes
 """What a message holds when it is received: ``str`` for text, ``bytes`` for binary."""

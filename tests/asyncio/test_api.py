@@ -50,7 +50,12 @@ SIGNATURES = [
         "logger=None, create_connection=None, **kwargs",
     ),
     (unix_serve, "handler, path=None, **kwargs"),
-    (route, "url_map, *args, server_name=None, ssl=None, create_router=None, **kwargs"),
+    # It takes *args there, which are these two.
+    (
+        route,
+        "url_map, host=None, port=None, *, server_name=None, ssl=None, create_router=None, "
+        "**kwargs",
+    ),
     (unix_route, "url_map, path=None, **kwargs"),
     (basic_auth, "realm='', credentials=None, check_credentials=None"),
     (broadcast, "connections, message, *, text=None, raise_exceptions=False"),

@@ -38,9 +38,10 @@ if not cython.compiled:
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import AsyncIterator, Coroutine
+    from collections.abc import AsyncIterable, AsyncIterator, Coroutine, Iterable
 
     from ..protocol import Protocol
+    from ..typing import Data, DataLike
 
 # A payload of which so much is missing is received where it stays, in bytes.
 DIRECT = 32 * 1024
@@ -99,7 +100,7 @@ class Channel(Link):
 
     # What the program calls
 
-    def recv(self, decode: bool | None = None) -> Coroutine[Any, Any, Any]:
+    def recv(self, decode: bool | None = None) -> Coroutine[Any, Any, Data]:
         """Receive the next message.
 
         When it is cancelled, no message is lost: the next call receives it.
@@ -117,14 +118,14 @@ class Channel(Link):
 
         """
         how = AS_SENT if decode is None else AS_TEXT if decode else AS_BYTES
-        operation: Coroutine[Any, Any, Any] = new_operation(
+        operation: Coroutine[Any, Any, Data] = new_operation(
             self, self.waiter, RECV, how, None, None
         )
         return operation
 
     def send(
         self,
-        message: Any,
+        message: DataLike | Iterable[DataLike] | AsyncIterable[DataLike],
         *,
         text: bool | None = None,
         compress: bool | None = None,
@@ -161,7 +162,7 @@ class Channel(Link):
         )
         return operation
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def __aiter__(self) -> AsyncIterator[Data]:
         """Iterate over messages until the connection is closed.
 
         Raises:
@@ -375,7 +376,7 @@ class Channel(Link):
             self.transport.close()
 
 
-async def iterate(channel: Channel) -> AsyncIterator[Any]:
+async def iterate(channel: Channel) -> AsyncIterator[Data]:
     """Iterate over messages by way of ``recv()``."""
     try:
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 from ..client import ClientProtocol, backoff, process_exception
 from ..core.dialling import (
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ..proxyprotocol.header import Header
     from ..typing import LoggerLike, Origin, PathLike, Subprotocol
     from .announcement import Create
+    from .options import ClientOptions
 
 __all__ = ["MAX_REDIRECTS", "ClientConnection", "ConnectionEvent", "connect", "unix_connect"]
 
@@ -255,7 +256,7 @@ class connect(Dialling):
         create_connection: type[ClientConnection] | None = None,
         # Callbacks
         listener: Callable[[], Listener] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ClientOptions],
     ) -> None:
         options: dict[str, Any] = {
             "ping_interval": ping_interval,
@@ -271,7 +272,7 @@ class connect(Dialling):
             uri,
             ClientConnection,
             options,
-            kwargs,
+            {**kwargs},
             origin=origin,
             extensions=extensions,
             subprotocols=subprotocols,

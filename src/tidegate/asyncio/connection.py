@@ -7,7 +7,7 @@ import codecs
 import inspect
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, overload
 
 from ..core.arguments import limits
 from ..core.broadcast import broadcast
@@ -20,10 +20,20 @@ from .sink import Sink
 from .waiting import drain, ensure_open, wait_closed
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable
+    from collections.abc import (
+        AsyncGenerator,
+        AsyncIterable,
+        Awaitable,
+        Coroutine,
+        Iterable,
+        Mapping,
+    )
     from types import TracebackType
+    from typing import Literal
 
-    from ..typing import Data, DataLike
+    from ..proxyprotocol.header import Header
+    from ..proxyprotocol.policy import Endpoints
+    from ..typing import Address, Data, DataLike
 
 __all__ = ["Connection", "broadcast"]
 
@@ -66,6 +76,8 @@ class Connection(Channel, Facts, asyncio.BufferedProtocol, asyncio.Protocol):
 
     """
 
+    transport: asyncio.Transport
+    endpoints: Endpoints | None
     # How long the opening handshake may take, where nobody else sees to that, in seconds.
     open_timeout: float | None = None
 
@@ -97,7 +109,12 @@ class Connection(Channel, Facts, asyncio.BufferedProtocol, asyncio.Protocol):
 
     # What can be known
 
-    def socket_address(self, which: str) -> Any:
+    if TYPE_CHECKING:
+
+        @property
+        def proxy_header(self) -> Header | None: ...
+
+    def socket_address(self, which: str) -> Address:
         """Give an address of the socket: ``"sockname"`` or ``"peername"``; None without one."""
         return None if self.transport is None else self.transport.get_extra_info(which)
 
@@ -121,9 +138,49 @@ class Connection(Channel, Facts, asyncio.BufferedProtocol, asyncio.Protocol):
         else:
             await self.close(CloseCode.INTERNAL_ERROR)
 
-    # Receiving
+    # Receiving and sending are the channel's. This says more of it than a compiled class can.
 
-    async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]:
+    if TYPE_CHECKING:
+
+        @overload
+        def recv(self, decode: Literal[True]) -> Coroutine[Any, Any, str]: ...
+        @overload
+        def recv(self, decode: Literal[False]) -> Coroutine[Any, Any, bytes]: ...
+        @overload
+        def recv(self, decode: bool | None = None) -> Coroutine[Any, Any, Data]: ...
+        def recv(self, decode: bool | None = None) -> Coroutine[Any, Any, Data]:
+            return super().recv(decode)
+
+        # A mapping is an iterable, but no message. What can't be awaited is a mistake of the
+        # program that type checkers find.
+        @overload
+        def send(
+            self,
+            message: Mapping[Any, Any],
+            *,
+            text: bool | None = None,
+            compress: bool | None = None,
+            timeout: float | None = None,
+        ) -> object: ...
+        @overload
+        def send(
+            self,
+            message: DataLike | Iterable[DataLike] | AsyncIterable[DataLike],
+            *,
+            text: bool | None = None,
+            compress: bool | None = None,
+            timeout: float | None = None,
+        ) -> Coroutine[Any, Any, None]: ...
+        def send(self, message: Any, **options: Any) -> Any:
+            return super().send(message, **options)
+
+    @overload
+    def recv_streaming(self, decode: Literal[True]) -> AsyncGenerator[str]: ...
+    @overload
+    def recv_streaming(self, decode: Literal[False]) -> AsyncGenerator[bytes]: ...
+    @overload
+    def recv_streaming(self, decode: bool | None = None) -> AsyncGenerator[Data]: ...
+    async def recv_streaming(self, decode: bool | None = None) -> AsyncGenerator[Data]:
         """Receive the next message fragment by fragment, as they arrive.
 
         Cancel it before the first fragment if you must: afterwards, the rest of the message is

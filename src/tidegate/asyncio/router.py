@@ -10,7 +10,7 @@ from .server import Server, ServerConnection, serve
 
 if TYPE_CHECKING:
     import ssl as ssl_module
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Sequence
 
     from werkzeug.routing import Map
 
@@ -36,7 +36,9 @@ class Router(Routes):
 
 def route(
     url_map: Map,
-    *args: Any,
+    host: str | Sequence[str] | None = None,
+    port: int | None = None,
+    *,
     server_name: str | None = None,
     ssl: ssl_module.SSLContext | Literal[True] | None = None,
     create_router: type[Router] | None = None,
@@ -58,7 +60,8 @@ def route(
 
     Args:
         url_map: the rules.
-        *args: host and port, as for `serve`.
+        host: the address, or addresses, to listen on; None for all.
+        port: the TCP port.
         server_name: host name that the rules are for; the default is the Host header.
         ssl: TLS configuration; True when a reverse proxy does TLS.
         create_router: subclass of `Router` to use.
@@ -87,7 +90,7 @@ def route(
                 return response
             return router.route_request(connection, request)
 
-    return serve(router.handler, *args, process_request=process_request, **kwargs)
+    return serve(router.handler, host, port, process_request=process_request, **kwargs)
 
 
 def unix_route(url_map: Map, path: PathLike | None = None, **kwargs: Any) -> Server:

@@ -7,7 +7,7 @@ import functools
 import re
 import socket
 import sys
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from ..core.acceptance import CLOSING_DOWN
 from ..core.broadcast import broadcast
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from ..proxyprotocol.gate import HeaderGate
     from ..proxyprotocol.policy import Endpoints, ProxyPolicy
     from ..typing import LoggerLike, Origin, PathLike, Subprotocol
+    from .options import ServerOptions
     from .server_connection import ProcessRequest, ProcessResponse
 
 __all__ = ["Limits", "Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
@@ -279,7 +280,7 @@ def serve(
     logger: LoggerLike | None = None,
     # Escape hatches
     create_connection: type[ServerConnection] | None = None,
-    **kwargs: Any,
+    **kwargs: Unpack[ServerOptions],
 ) -> Server:
     """Start a WebSocket server.
 
@@ -345,6 +346,7 @@ def serve(
         ValueError: if an argument has a value that can't be used.
 
     """
+    for_loop: dict[str, Any] = {**kwargs}
     connection_options: dict[str, Any] = {
         "ping_interval": ping_interval,
         "ping_timeout": ping_timeout,
@@ -359,7 +361,7 @@ def serve(
         handler,
         ServerConnection,
         connection_options,
-        kwargs,
+        for_loop,
         origins=origins,
         extensions=extensions,
         subprotocols=subprotocols,
@@ -375,14 +377,14 @@ def serve(
         logger=logger,
         create_connection=create_connection,
     )
-    if "start_server" in kwargs:
-        kwargs["start_serving"] = kwargs.pop("start_server")
-    if kwargs.get("ssl") is not None and open_timeout is not None:
+    if "start_server" in for_loop:
+        for_loop["start_serving"] = for_loop.pop("start_server")
+    if for_loop.get("ssl") is not None and open_timeout is not None:
         # A client that never begins TLS is one that doesn't do the opening handshake.
-        kwargs.setdefault("ssl_handshake_timeout", open_timeout)
+        for_loop.setdefault("ssl_handshake_timeout", open_timeout)
     tls_later: dict[str, Any] = {}
-    if proxy_protocol is not None and not inside_tls and kwargs.get("ssl") is not None:
-        tls_later = {name: kwargs.pop(name) for name in TLS_ARGUMENTS if name in kwargs}
+    if proxy_protocol is not None and not inside_tls and for_loop.get("ssl") is not None:
+        tls_later = {name: for_loop.pop(name) for name in TLS_ARGUMENTS if name in for_loop}
 
     def factory(endpoints: Endpoints | None = None) -> ServerConnection:
         connection: ServerConnection = serving.make_connection(server=server)
@@ -391,10 +393,10 @@ def serve(
         connection.begin(serving.opening)
         return connection
 
-    if kwargs.pop("unix", False):
-        listen: Any = functools.partial(create_unix_server, path=kwargs.pop("path"), **kwargs)
+    if for_loop.pop("unix", False):
+        listen: Any = functools.partial(create_unix_server, path=for_loop.pop("path"), **for_loop)
     else:
-        listen = functools.partial(create_server, host=host, port=port, **kwargs)
+        listen = functools.partial(create_server, host=host, port=port, **for_loop)
 
     async def start() -> asyncio.Server:
         loop = asyncio.get_running_loop()
@@ -423,7 +425,7 @@ def serve(
 
 
 def unix_serve(
-    handler: Callable[[ServerConnection], Awaitable[None]],
+    handler: Callable[[ServerConnection], Awaitable[None]] | type[Listener],
     path: PathLike | None = None,
     **kwargs: Any,
 ) -> Server:
@@ -432,7 +434,7 @@ def unix_serve(
     It is useful behind a reverse proxy on the same machine.
 
     Args:
-        handler: coroutine function that gets each connection.
+        handler: as for `serve`.
         path: file system path of the socket.
         **kwargs: the arguments of `serve`.
 

@@ -272,7 +272,8 @@ class CountingTransport:
 def counted(connection: ClientConnection) -> Iterator[CountingTransport]:
     """Count the bytes that a connection writes."""
     transport = connection.transport
-    connection.transport = counter = CountingTransport(transport)
+    counter = CountingTransport(transport)
+    connection.transport = t.cast("asyncio.Transport", counter)
     try:
         yield counter
     finally:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ..exceptions import ConnectionClosed
     from ..http11 import Request, Response
     from ..protocol import Protocol
-    from ..typing import Subprotocol
+    from ..typing import Address, Subprotocol
     from .life import Life
 
 __all__ = ["Facts", "log_connection", "payload"]
@@ -34,7 +34,7 @@ class Facts:
     # Who is connected to whom, if proxies said so: `tidegate.proxyprotocol.Endpoints`.
     endpoints: Any = None
 
-    def socket_address(self, which: str) -> Any:
+    def socket_address(self, which: str) -> Address:
         """Give an address of the socket: ``"sockname"`` or ``"peername"``; None without one."""
 
     @property
@@ -43,7 +43,7 @@ class Facts:
         return self.protocol.id
 
     @property
-    def local_address(self) -> Any:
+    def local_address(self) -> Address:
         """Local address: ``(host, port)`` for IPv4, longer for IPv6, a path for Unix sockets.
 
         Behind a load balancer that is trusted, the address that the client connected to. None
@@ -54,7 +54,7 @@ class Facts:
         return self.socket_address("sockname")
 
     @property
-    def remote_address(self) -> Any:
+    def remote_address(self) -> Address:
         """Remote address, in the form of `local_address`.
 
         Behind a load balancer that is trusted, the client's.
@@ -64,7 +64,7 @@ class Facts:
         return self.socket_address("peername")
 
     @property
-    def peer_address(self) -> Any:
+    def peer_address(self) -> Address:
         """Address at the other end of the socket, the load balancer's if there is one."""
         return self.socket_address("peername")
 

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
+from ..signatures import ClassSignature
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -129,6 +131,8 @@ class Life:
         close_timeout: how long closing may take, in seconds; None for ever.
 
     """
+
+    __signature__ = ClassSignature()
 
     def __init__(
         self,

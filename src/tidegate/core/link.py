@@ -47,7 +47,7 @@ if not cython.compiled:
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from ..typing import LoggerLike
+    from ..typing import DataLike, LoggerLike
     from .listener import Listener
 
 # Who receives: nobody, somebody who waits for a message, somebody who takes fragments, or somebody
@@ -729,7 +729,7 @@ class Link:
         return True
 
     def send_nowait(
-        self, message: Any, text: bool | None = None, *, compress: bool | None = None
+        self, message: DataLike, text: bool | None = None, *, compress: bool | None = None
     ) -> bool:
         """Send a message without waiting, whatever is in the write buffer.
 

@@ -20,6 +20,7 @@ import typing as t
 import zlib
 
 from ..exceptions import PayloadTooBig, ProtocolError
+from ..signatures import ClassSignature
 from ..typing import BytesLike
 from .contexts import KEPT
 
@@ -110,6 +111,8 @@ class MessageDeflater:
         "window_bits",
         "window_size",
     )
+
+    __signature__ = ClassSignature()
 
     def __init__(
         self, window_bits: int, no_context_takeover: bool, settings: dict[str, t.Any]
@@ -281,6 +284,8 @@ class MessageInflater:
         "window_bits",
         "window_size",
     )
+
+    __signature__ = ClassSignature()
 
     def __init__(self, window_bits: int, no_context_takeover: bool) -> None:
         # Some compressors that are told to use 8 bits use 9.

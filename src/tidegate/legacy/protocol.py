@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import identity
 from ..core.broadcast import broadcast as broadcast_to_connections
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from ..extensions.base import Extension
     from ..frames import Close
-    from ..typing import Data, DataLike, LoggerLike, Origin, Subprotocol
+    from ..typing import Address, Data, DataLike, LoggerLike, Origin, Subprotocol
 
 __all__ = ["WebSocketCommonProtocol", "broadcast"]
 
@@ -192,7 +192,7 @@ class WebSocketCommonProtocol(asyncio.Protocol):
         return self._coated.latency  # type: ignore[no-any-return]
 
     @property
-    def local_address(self) -> Any:
+    def local_address(self) -> Address:
         """Local address: ``(host, port)`` for IPv4, longer for IPv6, a path for Unix sockets.
 
         None before the connection is established.
@@ -200,7 +200,7 @@ class WebSocketCommonProtocol(asyncio.Protocol):
         return self._coated.local_address
 
     @property
-    def remote_address(self) -> Any:
+    def remote_address(self) -> Address:
         """Remote address, in the form of `local_address`."""
         return self._coated.remote_address
 
@@ -274,7 +274,7 @@ class WebSocketCommonProtocol(asyncio.Protocol):
 
     # Receiving and sending
 
-    def recv(self) -> Coroutine[Any, Any, Any]:
+    def recv(self) -> Coroutine[Any, Any, Data]:
         """Receive the next message.
 
         When it is cancelled, no message is lost: the next call receives it.
@@ -288,7 +288,7 @@ class WebSocketCommonProtocol(asyncio.Protocol):
 
         """
         if self.legacy_recv:
-            return self._recv_or_none()
+            return cast("Coroutine[Any, Any, Data]", self._recv_or_none())
         return self._coated.recv()  # type: ignore[no-any-return]
 
     async def _recv_or_none(self) -> Data | None:

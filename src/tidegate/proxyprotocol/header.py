@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing as t
 from collections.abc import Iterable
 
+from ..signatures import ClassSignature
 from .addresses import canonical_ip
 from .errors import ProxyProtocolSyntaxError
 from .tlv import ProxyProtocolSSLTLV, Type
@@ -143,6 +144,8 @@ class Header:
     """
 
     __slots__ = ("command", "destination", "family", "protocol", "source", "tlvs", "version")
+
+    __signature__ = ClassSignature()
 
     def __init__(
         self,

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..exceptions import PayloadTooBig, ProtocolError
 from ..frames import Frame, Opcode
+from ..signatures import ClassSignature
 
 try:
     import cython
@@ -111,6 +112,8 @@ class FrameReader:
         max_frame_size: limit on a frame, after decompression, in bytes; -1 for none.
 
     """
+
+    __signature__ = ClassSignature()
 
     def __init__(self, expect_mask: bool, max_message_size: int, max_frame_size: int) -> None:
         self.expect_mask = expect_mask

@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from ..frames import Frame, Opcode
+from ..signatures import ClassSignature
 
 try:
     import cython
@@ -82,6 +83,8 @@ class FrameWriter:
         continuing: whether a fragmented message was begun and not yet ended.
 
     """
+
+    __signature__ = ClassSignature()
 
     def __init__(self, mask: bool, state: int) -> None:
         self.mask = mask
