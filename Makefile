@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 COMPILED := $(shell find src -name '*.pxd' -o -name '*.pyx' 2>/dev/null)
 COMPILED_PY := $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
 
-.PHONY: help build demo test lint peers pythons pytest test-all bench conformance dropin fuzz clean
+.PHONY: help build demo test lint peers pythons pytest test-all bench conformance dropin fuzz wheels clean
 
 help:
 	@echo "make demo         start a server, talk to it directly and through a proxy, print an account"
@@ -18,6 +18,7 @@ help:
 	@echo "make conformance  the 517 cases of Autobahn|Testsuite; SET=core for seconds instead of minutes"
 	@echo "make fuzz         random input for a minute, SECONDS=... for longer; see tests/fuzz"
 	@echo "make dropin       programs of others, from PyPI, on tidegate in the place of websockets"
+	@echo "make wheels       build what goes to a package index into dist/, check it and try it"
 	@echo "make bench        measure against other libraries; QUICK=1, ONLY=..., PROGRAMS=... for less"
 
 build: $(VENV)/.built
@@ -108,6 +109,18 @@ $(DROPIN)/.built: pyproject.toml setup.py dropin/requirements.txt dropin/require
 
 dropin: $(DROPIN)/.built
 	$(DROPIN)/bin/python -m pytest -c dropin/pytest.ini dropin
+
+# What builds packages has one, too, because none of it is needed for anything else.
+PACKAGES := build/packages
+
+$(PACKAGES)/.built: .ci/packages.txt
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later was found: set PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv $(PACKAGES)
+	@$(PACKAGES)/bin/python -m pip install --quiet --requirement .ci/packages.txt
+	@touch $@
+
+wheels: $(PACKAGES)/.built
+	@.ci/build-packages $(PACKAGES)/bin/python
 
 clean:
 	rm -rf build dist $(VENV) .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
