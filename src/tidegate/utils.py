@@ -16,10 +16,12 @@ if t.TYPE_CHECKING:
 __all__ = [
     "accept_key",
     "apply_mask",
+    "bind_unix_socket",
     "causes",
     "generate_key",
     "get_socket_name",
     "has_left",
+    "remove_unix_socket",
     "without_frames",
 ]
 
@@ -79,6 +81,49 @@ def get_socket_name(sock: socket.socket) -> str:
         text = os.fsdecode(name) if isinstance(name, bytes) else name
         return f"@{text[1:]}" if text.startswith("\0") else text
     return str(name)
+
+
+def bind_unix_socket(path: t.Any) -> tuple[socket.socket, int | None]:
+    """Make a Unix socket to listen on, in the place of one that an earlier server left behind.
+
+    Args:
+        path: file system path of the socket; one that begins with NUL is abstract.
+
+    Returns:
+        The socket, and for `remove_unix_socket` which one it is.
+
+    Raises:
+        OSError: if there can be none.
+    """
+    import socket as sockets
+    import stat
+
+    path = os.fspath(path)
+    sock = sockets.socket(sockets.AF_UNIX, sockets.SOCK_STREAM)
+    abstract = path[:1] in ("\0", b"\0")
+    try:
+        if not abstract and os.path.exists(path) and stat.S_ISSOCK(os.stat(path).st_mode):
+            os.unlink(path)
+        sock.bind(path)
+        return sock, None if abstract else os.stat(path).st_ino
+    except BaseException:
+        sock.close()
+        raise
+
+
+def remove_unix_socket(path: t.Any, inode: int | None) -> None:
+    """Remove the file of a Unix socket, unless another one took its place.
+
+    Args:
+        path: file system path of the socket.
+        inode: which one it was; None if there is no file.
+    """
+    try:
+        if inode is not None and os.stat(path).st_ino == inode:
+            os.unlink(path)
+    except OSError:
+        # Somebody was faster.
+        pass
 
 
 def has_left(sock: socket.socket | None) -> bool:

@@ -9,6 +9,7 @@ import os
 import socket
 from typing import TYPE_CHECKING, Any
 
+from ...utils import bind_unix_socket, remove_unix_socket
 from .events import get_poller
 from .listener import Listener
 from .tls import TLSTransport
@@ -50,7 +51,7 @@ class PollServer(asyncio.AbstractServer):
         self.serving = False
         self.closed = False
         # Where a Unix socket was made, and which one it was.
-        self.path: tuple[str | bytes, int] | None = None
+        self.path: tuple[str | bytes, int | None] | None = None
 
     @property
     def sockets(self) -> tuple[asyncio.trsock.TransportSocket, ...]:
@@ -92,7 +93,7 @@ class PollServer(asyncio.AbstractServer):
             if self.securing is not None:
                 self.securing.close()
             if self.path is not None:
-                remove_socket(*self.path)
+                remove_unix_socket(*self.path)
 
     async def wait_closed(self) -> None:
         """Wait for nothing: `close` closes the sockets at once."""
@@ -186,16 +187,6 @@ def text_of(address: Any) -> str:
     return "the client"
 
 
-def remove_socket(path: str | bytes, inode: int) -> None:
-    """Remove the file of a Unix socket, unless another one took its place."""
-    try:
-        if os.stat(path).st_ino == inode:
-            os.unlink(path)
-    except OSError:
-        # Somebody was faster.
-        pass
-
-
 async def listen_tcp(
     loop: asyncio.AbstractEventLoop,
     factory: Callable[[], Any],
@@ -247,28 +238,10 @@ async def listen_unix(
         raise ValueError("path and sock can not be specified at the same time")
     if sock is not None:
         return await begin(PollServer(loop, [sock], factory, backlog, securing), start_serving)
-    path = os.fspath(path)
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    abstract = path[:1] in ("\0", b"\0")
-    try:
-        if not abstract and os.path.exists(path):
-            remove_stale_socket(path)
-        sock.bind(path)
-    except BaseException:
-        sock.close()
-        raise
+    sock, inode = bind_unix_socket(path)
     server = PollServer(loop, [sock], factory, backlog, securing)
-    if not abstract:
-        server.path = path, os.stat(path).st_ino
+    server.path = os.fspath(path), inode
     return await begin(server, start_serving)
-
-
-def remove_stale_socket(path: Any) -> None:
-    """Remove a Unix socket that an earlier server left behind; nothing else."""
-    import stat
-
-    if stat.S_ISSOCK(os.stat(path).st_mode):
-        os.unlink(path)
 
 
 async def begin(server: PollServer, start_serving: bool) -> PollServer:
