@@ -1,4 +1,7 @@
-"""Runs ``async def`` tests on each event loop, and fails those that leave something behind."""
+"""Runs ``async def`` tests on each event loop, and fails those that leave something behind.
+
+Those with a fixture ``face`` are run by that, see ``tests/faces``.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,7 @@ def loop_factories():
 
 
 def pytest_generate_tests(metafunc):
-    if inspect.iscoroutinefunction(metafunc.function):
+    if inspect.iscoroutinefunction(metafunc.function) and "face" not in metafunc.fixturenames:
         factories = list(loop_factories())
         if metafunc.definition.get_closest_marker("asyncio_only"):
             del factories[1:]
@@ -59,6 +62,10 @@ def pytest_pyfunc_call(pyfuncitem):
         return None
     names = inspect.signature(function).parameters
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
+    if "face" in pyfuncitem.funcargs:
+        pyfuncitem.funcargs["face"].run(function(**arguments))
+        gc.collect()
+        return True
     factory = pyfuncitem.callspec.params.get("loop_factory", asyncio.new_event_loop)
     run_strictly(
         function(**arguments),

@@ -70,8 +70,7 @@ class ClientConnection(Connection):
         self.start()
         send_request(self, additional_headers, user_agent_header)
         while self.protocol.state is CONNECTING and self.protocol.handshake_exc is None:
-            await self.wait_for_input()
-            self.read_socket()
+            await self.wait_for_opening()
         raise_opening_error(self)
 
     def opening_received(self, data: bytes) -> None:

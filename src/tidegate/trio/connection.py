@@ -230,6 +230,12 @@ class Connection(Channel, Facts, trio.abc.AsyncResource):
             finally:
                 self.receiver_waits = False
 
+    async def wait_for_opening(self) -> None:
+        """Take in what the opening handshake still needs, as it comes."""
+        await self.wait_for_input()
+        self.read_socket()
+        self.receiver_left()
+
     def receiver_left(self) -> None:
         """Leave reading to the attendant, at once if somebody waits for what only that can tell."""
         if self.parked and self.attendant_reads():

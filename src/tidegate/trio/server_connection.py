@@ -102,8 +102,7 @@ class ServerConnection(Connection):
             self.answer(Answer(self.protocol.reject(*refusal)), options)
             return
         while self.request is None and not self.ended and self.protocol.handshake_exc is None:
-            await self.wait_for_input()
-            self.read_socket()
+            await self.wait_for_opening()
         if self.request is None:
             # It can't be read, or the peer is gone.
             return

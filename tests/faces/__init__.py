@@ -1,0 +1,1 @@
+"""What is true of every face, said once and tried on each."""
