@@ -88,7 +88,7 @@ class Serving:
         check_limits(
             max_size=max_size,
             max_queue=connection_options["max_queue"],
-            write_limit=connection_options["write_limit"],
+            write_limit=connection_options.get("write_limit"),
         )
         if server_header is not None:
             Headers(Server=server_header)

@@ -28,12 +28,24 @@ class TLSStream:
     Args:
         sock: the connection below, such as an ``ssl.SSLSocket``. It is closed with this stream.
         context: how to do TLS.
-        server_hostname: the name in the server's certificate.
+        server_hostname: the name in the server's certificate; None for the server itself.
+        peer: whom errors name, by default the server's name.
     """
 
-    def __init__(self, sock: SocketLike, context: ssl.SSLContext, server_hostname: str) -> None:
+    def __init__(
+        self,
+        sock: SocketLike,
+        context: ssl.SSLContext,
+        server_hostname: str | None,
+        peer: str | None = None,
+    ) -> None:
         self.sock = sock
-        self.tls = TLS(context, server_hostname=server_hostname, peer=server_hostname)
+        self.tls = TLS(
+            context,
+            server_side=server_hostname is None,
+            server_hostname=server_hostname,
+            peer=peer or server_hostname or "the client",
+        )
         # OpenSSL allows one thread at a time; it is held while data is moved, not while waiting.
         self.lock = threading.Lock()
         # Keeps what is encrypted in its order on its way out.

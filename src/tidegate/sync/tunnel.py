@@ -10,7 +10,7 @@ import typing as t
 
 from ..http11 import USER_AGENT
 from ..proxy.hop import Hop, HopState, Target
-from ..proxy.passage import CONNECT, CONNECT_TCP, RESOLVE, Passage, check_silence
+from ..proxy.passage import CONNECT, CONNECT_TCP, RESOLVE, SERVER_TLS, Passage, check_silence
 from ..proxy.tls import make_context
 from ..proxy.url import Proxy, SSLLike
 from ..proxy.walk import Connect, Disconnect, Negotiate, Secure, walk
@@ -77,6 +77,9 @@ class Tunnel:
         user_agent_header: what HTTP proxies get as ``User-Agent``, None for nothing.
         source_address: the address and port to connect to the first proxy from.
         family: the address family of the first proxy, such as ``socket.AF_INET``; 0 for any.
+        streams: whether all TLS is that of a `TLSStream`, also where an ``ssl.SSLSocket`` would do.
+        announce: called with the connection to the server before TLS with it begins, to send a
+            PROXY protocol header; None for nothing.
     """
 
     passage: Passage
@@ -86,6 +89,8 @@ class Tunnel:
     user_agent_header: str | None = USER_AGENT
     source_address: tuple[str, int] | None = None
     family: int = 0
+    streams: bool = False
+    announce: t.Callable[[SocketLike], None] | None = None
 
     sock: SocketLike | None = dataclasses.field(default=None, init=False)
     received: bytes = dataclasses.field(default=b"", init=False)
@@ -107,14 +112,24 @@ class Tunnel:
                 case Connect(proxy, address):
                     self.connect(proxy, address)
                 case Secure():
+                    if action.step == SERVER_TLS:
+                        self.begin()
                     self.secure(action)
                 case Negotiate(hop):
                     self.negotiate(hop)
                 case Disconnect():
                     self.close()
+        if server_ssl is None:
+            self.begin()
         assert self.sock is not None
         self.sock.settimeout(None)
         return self.sock, self.received
+
+    def begin(self) -> None:
+        """Send what comes before all else to the server."""
+        if self.announce is not None:
+            assert self.sock is not None
+            self.announce(self.sock)
 
     def deadline(self, step: str) -> float:
         """Give the time until which a step that begins now may take."""
@@ -156,7 +171,11 @@ class Tunnel:
         with self.passage.step(action.step, action.proxy, action.target):
             check_silence(self.received)
             deadline = self.deadline(action.step)
-            if isinstance(sock, socket.socket) and not isinstance(sock, ssl_module.SSLSocket):
+            if (
+                isinstance(sock, socket.socket)
+                and not isinstance(sock, ssl_module.SSLSocket)
+                and not self.streams
+            ):
                 self.sock = secured = action.context.wrap_socket(
                     sock, server_hostname=action.hostname, do_handshake_on_connect=False
                 )
