@@ -65,9 +65,9 @@ class Attendant:
         """Look after a connection from now on."""
         channel.ref = weakref.ref(channel)
         with self.guard:
-            self.count += 1
             if self.thread is None:
                 self.start()
+            self.count += 1
 
     def forget(self, channel: Any) -> None:
         """Look after a connection no more; its socket is about to be closed."""
@@ -109,10 +109,17 @@ class Attendant:
         self.wakee.setblocking(False)
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.wakee, selectors.EVENT_READ)
-        self.thread = threading.Thread(
+        thread = threading.Thread(
             target=self.run, name=f"{__name__.partition('.')[0]} attendant", daemon=True
         )
-        self.thread.start()
+        try:
+            # It waits for the guard before it can find that there are no connections.
+            thread.start()
+        except RuntimeError:
+            # There may be no memory for it.
+            self.abandon()
+            raise
+        self.thread = thread
 
     def abandon(self) -> None:
         """Let go of what a child process has of its parent's."""

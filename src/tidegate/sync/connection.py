@@ -83,10 +83,11 @@ class Connection(Channel, Facts):
         """Begin inside TLS, which is established, or with what was received already."""
         with self.lock:
             self.layers = layers
-            if layers is not None:
-                self.take_in_encrypted(early)
-            elif early:
+            if early:
                 self.take_in_plain(early)
+            if layers is not None:
+                # There may be more, behind the end of its handshake.
+                self.take_in_encrypted(b"")
 
     def break_off(self) -> None:
         """End the connection at once, without a word."""

@@ -12,7 +12,6 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
-from ..core.acceptance import OpeningOptions
 from ..core.broadcast import broadcast
 from ..core.credentials import basic_auth as basic_auth_anywhere
 from ..core.limits import Limits
@@ -71,8 +70,9 @@ class Server:
         self.handler = handler
         self.logger: LoggerLike = LOGGERS[Side.SERVER] if logger is None else logger
         self.limits: Limits | None = None
-        # Called in place of a thread for a socket that is refused; says whether it did so.
-        self.turn_away: Callable[[socket.socket, Any], bool] | None = None
+        # Called before there is a thread for a socket: gives what to call in it, None if the socket
+        # is refused.
+        self.admit: Callable[[socket.socket, Any], Callable[[], None] | None] | None = None
         # Removes what listening made.
         self.clean_up: Callable[[], None] | None = None
         self.lock = threading.Lock()
@@ -157,32 +157,41 @@ class Server:
                 time.sleep(PAUSE)
             return
         sock.setblocking(True)
+        serve: Callable[[], None] | None = functools.partial(self.handler, sock, address)
         try:
             if sock.family != socket.AF_UNIX:
                 sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
-            if self.turn_away is not None and self.turn_away(sock, address):
-                return
-            thread = threading.Thread(target=self.run, args=(sock, address), daemon=True)
+            if self.admit is not None:
+                serve = self.admit(sock, address)
+                if serve is None:
+                    return
+            thread = threading.Thread(target=self.run, args=(sock, serve), daemon=True)
             with self.lock:
                 self.arriving.add(sock)
+                thread.start()
                 self.handler_threads.add(thread)
-            thread.start()
-        except BaseException as exc:
+        except Exception as exc:
             # There may be no memory for a thread.
-            self.arrived(sock)
-            sock.close()
             self.logger.error("serving a connection failed", exc_info=exc)
-            if not isinstance(exc, Exception):
-                raise
+            self.arrived(sock)
+            self.break_off(sock)
 
-    def run(self, sock: socket.socket, address: Any) -> None:
+    def run(self, sock: socket.socket, serve: Callable[[], None]) -> None:
         """Serve a connection, in its thread."""
         try:
-            self.handler(sock, address)
+            serve()
         finally:
             self.arrived(sock)
             with self.lock:
                 self.handler_threads.discard(threading.current_thread())
+
+    def break_off(self, sock: socket.socket) -> None:
+        """Let go of a socket, with its connection if there is one."""
+        with self.lock:
+            connections = [each for each in self.all_connections if each.socket is sock]
+        for connection in connections:
+            connection.break_off()
+        sock.close()
 
     def arrived(self, sock: socket.socket) -> None:
         """Take note that there is a connection, or no socket any more."""
@@ -397,27 +406,23 @@ def serve(
             server.all_connections.add(connection)
         return refusal
 
-    def turn_away(accepted: socket.socket, address: Any) -> bool:
-        """Refuse a socket for which there is no room, without a thread."""
-        if arriving is not None:
-            with server.lock:
-                refused = arriving.admit(address, time.monotonic()) is not None
-            if refused:
-                # There can be no answer yet.
-                accepted.close()
-            return refused
-        if limits is None or door.takes_time:
-            return False
+    def admit(accepted: socket.socket, address: Any) -> Callable[[], None] | None:
+        """Say how to serve a socket; refuse it if there is no room, without a thread."""
+        if door.takes_time:
+            if arriving is not None:
+                with server.lock:
+                    refused = arriving.admit(address, time.monotonic()) is not None
+                if refused:
+                    # There can be no answer yet.
+                    accepted.close()
+                    return None
+            return functools.partial(serve_socket, accepted, address)
         connection = serving.make_connection(accepted, server=server)
         refusal = count(connection)
         if refusal is not None:
             connection.open(serving.opening, refusal)
-            return True
-        admitted[accepted] = connection
-        return False
-
-    # Connections that were admitted before their thread has begun.
-    admitted: dict[socket.socket, ServerConnection] = {}
+            return None
+        return functools.partial(serve_connection, connection)
 
     def enter(accepted: socket.socket) -> ServerConnection:
         """Give the connection of a socket, whose opening handshake is to begin."""
@@ -430,12 +435,9 @@ def serve(
         return connection
 
     def serve_socket(accepted: socket.socket, address: Any) -> None:
-        connection = admitted.pop(accepted, None)
-        refusal = None
         try:
-            if connection is None:
-                connection = enter(accepted)
-                refusal = count(connection)
+            connection = enter(accepted)
+            refusal = count(connection)
         except OSError as exc:
             accepted.close()
             tell(server.logger, address, exc)
@@ -447,14 +449,14 @@ def serve(
             if arriving is not None:
                 with server.lock:
                     arriving.release(address)
-        server.arrived(accepted)
-        serve_connection(connection, serving.opening, refusal)
+        serve_connection(connection, refusal)
 
     def serve_connection(
-        connection: ServerConnection, opening: OpeningOptions, refusal: tuple[int, str] | None
+        connection: ServerConnection, refusal: tuple[int, str] | None = None
     ) -> None:
+        server.arrived(connection.socket)
         try:
-            connection.open(opening, refusal)
+            connection.open(serving.opening, refusal)
             if connection.response is None or connection.response.status_code != 101:
                 connection.wait_closed()
                 return
@@ -474,7 +476,7 @@ def serve(
         sock = listen_tcp(host, port, **kwargs)
     server = Server(sock, serve_socket, logger)
     server.limits = limits
-    server.turn_away = turn_away
+    server.admit = admit
     server.clean_up = clean_up
     return server
 
