@@ -22,7 +22,7 @@ from .drivers import echo, pair, uri_of
         memoryview(b"abc"),
         b"y" * 70_000,
     ],
-    ids=repr,
+    ids=lambda message: f"{type(message).__name__} of {len(message)}",
 )
 async def test_echo(face, message):
     async with face.serve(echo) as (address, _), face.connect(uri_of(address)) as connection:

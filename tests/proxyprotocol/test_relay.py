@@ -20,7 +20,7 @@ from tidegate.proxyprotocol.server import Address
 from tidegate.proxyprotocol.server.main import listen, run
 from tidegate.proxyprotocol.server.protocol import (
     DownstreamProtocol,
-    Limits,
+    RelayLimits,
     UpstreamProtocol,
 )
 from tidegate.proxyprotocol.tlv import ProxyProtocolExtTLV
@@ -60,7 +60,7 @@ async def relay_to(
         backend, "127.0.0.1", 0, policy=ProxyPolicy(trusted="anyone"), ssl=backend_tls
     )
     port = server.sockets[0].getsockname()[1]
-    limits = limits or Limits()
+    limits = limits or RelayLimits()
     scheme = "ssl" if backend_tls else "tcp"
     relay = await listen(
         Address(listen_on or "127.0.0.1:0", server=True),
@@ -126,7 +126,7 @@ async def test_header_is_sent_at_once(version):
         writer.transport.abort()
 
     backend = await asyncio.start_server(connected, "127.0.0.1", 0)
-    limits = Limits()
+    limits = RelayLimits()
     target = Address(f"127.0.0.1:{backend.sockets[0].getsockname()[1]}?pp={version}")
     source = Address("127.0.0.1:0", server=True)
     relay = await listen(source, target, None, limits, NoopDnsbl(), 65536)
@@ -242,7 +242,7 @@ async def test_client_that_goes_away(reset):
 async def test_server_that_is_not_there(caplog):
     with socket.create_server(("127.0.0.1", 0)) as sock:
         port = sock.getsockname()[1]
-    limits = Limits()
+    limits = RelayLimits()
     relay = await listen(
         Address("127.0.0.1:0", server=True),
         Address(f"127.0.0.1:{port}"),
@@ -283,14 +283,14 @@ async def test_connect_timeout(caplog):
         async def lookup(self, sock_info, *, loop=None):
             await asyncio.sleep(60)
 
-    limits = Limits(connect_timeout=0.02)
+    limits = RelayLimits(connect_timeout=0.02)
     async with relay_to(dnsbl=Slow(), limits=limits) as (address, _, _):
         assert (await exchange(address, b"hello"))[0] == b""
     assert "TimeoutError" in caplog.text
 
 
 async def test_idle_timeout():
-    async with relay_to(limits=Limits(idle_timeout=0.05)) as (address, _, _):
+    async with relay_to(limits=RelayLimits(idle_timeout=0.05)) as (address, _, _):
         reader, writer = await asyncio.open_connection(*address)
         for _ in range(5):
             writer.write(b"x")
@@ -304,7 +304,7 @@ async def test_idle_timeout():
 
 
 async def test_connection_limit():
-    async with relay_to(limits=Limits(connections=1)) as (address, _, limits):
+    async with relay_to(limits=RelayLimits(connections=1)) as (address, _, limits):
         reader, writer = await asyncio.open_connection(*address)
         writer.write(b"x")
         assert await reader.readexactly(1) == b"x"

@@ -12,7 +12,7 @@ from ..proxyprotocol.gate import feed
 from ..proxyprotocol.header import Header
 from .transports import start_tls
 
-__all__ = ["Create", "announce", "header_bytes"]
+__all__ = ["Create", "announce", "announcement_bytes"]
 
 Create = Callable[..., Awaitable[tuple[t.Any, t.Any]]]
 
@@ -39,7 +39,7 @@ def announce(create: Create, header: bool | Header) -> Create:
         context = None if ssl is None else make_context(ssl)
         transport, early = await create(loop, EarlyProtocol, **kwargs)
         try:
-            transport.write(header_bytes(header, transport))
+            transport.write(announcement_bytes(header, transport))
             if context is not None:
                 early = EarlyProtocol()
                 transport = await start_tls(
@@ -89,7 +89,7 @@ class EarlyProtocol(asyncio.Protocol):
             protocol.connection_lost(*self.lost)
 
 
-def header_bytes(header: bool | Header, transport: asyncio.BaseTransport) -> bytes:
+def announcement_bytes(header: bool | Header, transport: asyncio.BaseTransport) -> bytes:
     """Give the bytes of a header, of one with the addresses of the transport if it is True."""
     source = transport.get_extra_info("sockname")
     return announcement(header, source, transport.get_extra_info("peername"))

@@ -280,9 +280,9 @@ class Tunnel:
         """Send the header of the PROXY protocol, if there is one, before all else to the server."""
         if self.send_proxy_header and self.transport is not None:
             # Imported here because most programs don't need it.
-            from .announcement import header_bytes
+            from .announcement import announcement_bytes
 
-            self.transport.write(header_bytes(self.send_proxy_header, self.transport))
+            self.transport.write(announcement_bytes(self.send_proxy_header, self.transport))
 
     @asynccontextmanager
     async def step(self, name: str, proxy: Proxy | None, target: Target) -> AsyncIterator[None]:

@@ -18,7 +18,7 @@ from .policy import Endpoints, ProxyPolicy
 from .result import ProxyResult, result_of
 from .sock import SocketInfo
 
-__all__ = ["ProxiedStreamWriter", "ProxyServer", "start_server", "start_unix_server"]
+__all__ = ["HeaderServer", "ProxiedStreamWriter", "start_server", "start_unix_server"]
 
 Callback = (
     Callable[[asyncio.StreamReader, "ProxiedStreamWriter"], Awaitable[None]]
@@ -70,7 +70,7 @@ class ProxiedStreamWriter(asyncio.StreamWriter):
 class StreamProtocol(asyncio.StreamReaderProtocol):
     """Runs the callback of a server for one connection."""
 
-    def __init__(self, server: ProxyServer, endpoints: Endpoints) -> None:
+    def __init__(self, server: HeaderServer, endpoints: Endpoints) -> None:
         self.loop = asyncio.get_running_loop()
         self.server = server
         self.endpoints = endpoints
@@ -105,7 +105,7 @@ class StreamProtocol(asyncio.StreamReaderProtocol):
             writer.close()
 
 
-class ProxyServer(asyncio.AbstractServer):
+class HeaderServer(asyncio.AbstractServer):
     """A server whose connections come through proxies, as :func:`start_server` gives it.
 
     It is an asynchronous context manager, and has the methods of :class:`asyncio.Server`.
@@ -195,7 +195,7 @@ async def start_server(
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
     **kwargs: t.Any,
-) -> ProxyServer:
+) -> HeaderServer:
     """Start a server whose connections come through proxies.
 
     ::
@@ -232,7 +232,7 @@ async def start_server(
     listen: Listen = functools.partial(loop.create_server, host=host, port=port, **kwargs)
     if "path" in kwargs:
         listen = functools.partial(loop.create_unix_server, **kwargs)
-    server = ProxyServer(callback, limit)
+    server = HeaderServer(callback, limit)
     server.gate = HeaderGate(
         policy,
         functools.partial(StreamProtocol, server),
@@ -257,7 +257,7 @@ async def start_unix_server(
     *,
     policy: ProxyPolicy,
     **kwargs: t.Any,
-) -> ProxyServer:
+) -> HeaderServer:
     """Start a server on a Unix socket whose connections come through proxies.
 
     Arguments:

@@ -16,7 +16,7 @@ from tidegate.proxyprotocol import ForwardedPolicy, Header, ProxyPolicy, build, 
 from tidegate.proxyprotocol.dnsbl import NoopDnsbl
 from tidegate.proxyprotocol.server import Address
 from tidegate.proxyprotocol.server.main import listen
-from tidegate.proxyprotocol.server.protocol import Limits
+from tidegate.proxyprotocol.server.protocol import RelayLimits
 
 from .balancers import haproxy, nginx_http, nginx_stream, stunnel
 
@@ -196,7 +196,7 @@ async def test_relay_in_front_of_haproxy(version):
         websocket_server() as (server, port),
         haproxy(port, "send-proxy-v2", bind="accept-proxy") as front,
     ):
-        limits = Limits()
+        limits = RelayLimits()
         relay = await listen(
             Address("127.0.0.1:0", server=True),
             Address(f"127.0.0.1:{front.port}?pp={version}"),

@@ -23,7 +23,7 @@ ACCEPT_DELAY = 1.0
 NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
-class Listener:
+class ListeningSocket:
     """A listening socket: accepts connections.
 
     Args:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...utils import bind_unix_socket, remove_unix_socket
 from .events import get_poller
-from .listener import Listener
+from .listener import ListeningSocket
 from .tls import TLSTransport
 from .transport import PollTransport
 
@@ -47,7 +47,9 @@ class PollServer(asyncio.AbstractServer):
         self.loop = loop
         self.securing = securing
         accepted = None if securing is None else securing.accepted
-        self.listeners = [Listener(loop, sock, factory, backlog, accepted) for sock in sockets]
+        self.listeners = [
+            ListeningSocket(loop, sock, factory, backlog, accepted) for sock in sockets
+        ]
         self.serving = False
         self.closed = False
         # Where a Unix socket was made, and which one it was.

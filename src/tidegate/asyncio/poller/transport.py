@@ -28,7 +28,6 @@ if not cython.compiled:
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .events import Poller
 
 # EPOLLIN, EPOLLOUT and EPOLLRDHUP; errors and hang-ups are reported without asking.
 READABLE = 0x1
@@ -64,7 +63,7 @@ class PollTransport(Sink):
         sock: socket.socket,
         protocol: Any,
         peername: Any,
-        poller: Poller,
+        poller: Any,
         context: contextvars.Context | None = None,
     ) -> None:
         self.loop = loop
@@ -94,7 +93,7 @@ class PollTransport(Sink):
         self.layer: Layer | None = protocol if isinstance(protocol, Layer) else None
         poller.begin_use()
 
-    # An accepted socket has the options of the one that listens, see `Listener`; one that was
+    # An accepted socket has the options of that which listens, see `ListeningSocket`; one that was
     # connected has got them, see `dialling`.
     has_options = True
 

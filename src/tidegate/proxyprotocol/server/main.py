@@ -13,7 +13,7 @@ from ..dnsbl import Dnsbl
 from ..gate import HeaderGate
 from ..policy import ProxyPolicy
 from . import Address
-from .protocol import DownstreamProtocol, Limits, UpstreamProtocol
+from .protocol import DownstreamProtocol, RelayLimits, UpstreamProtocol
 
 __all__ = ["add_arguments", "main", "run"]
 
@@ -64,21 +64,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--max-connections",
         type=positive(int),
-        default=Limits().connections,
+        default=RelayLimits().connections,
         metavar="N",
         help="how many connections there may be at a time (%(default)s)",
     )
     parser.add_argument(
         "--connect-timeout",
         type=positive(float),
-        default=Limits().connect_timeout,
+        default=RelayLimits().connect_timeout,
         metavar="SECONDS",
         help="how long connecting to TARGET may take (%(default)s)",
     )
     parser.add_argument(
         "--idle-timeout",
         type=positive(float),
-        default=Limits().idle_timeout,
+        default=RelayLimits().idle_timeout,
         metavar="SECONDS",
         help="close connections on which nothing happens for so long (%(default)s)",
     )
@@ -139,8 +139,8 @@ async def run(args: argparse.Namespace) -> int:
         raise ValueError("there is nothing to relay: give LISTEN and TARGET")
     trusted = getattr(args, "trusted", None)
     policy = ProxyPolicy(trusted=trusted, untrusted="reject") if trusted else None
-    defaults = Limits()
-    limits = Limits(
+    defaults = RelayLimits()
+    limits = RelayLimits(
         getattr(args, "max_connections", defaults.connections),
         getattr(args, "connect_timeout", defaults.connect_timeout),
         getattr(args, "idle_timeout", defaults.idle_timeout),
@@ -173,7 +173,7 @@ async def listen(
     source: Address,
     target: Address,
     policy: ProxyPolicy | None,
-    limits: Limits,
+    limits: RelayLimits,
     dnsbl: Dnsbl,
     buf_len: int,
 ) -> asyncio.Server:

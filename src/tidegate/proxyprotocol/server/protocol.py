@@ -23,7 +23,7 @@ from . import Address
 if t.TYPE_CHECKING:
     from ..base import ProxyProtocol
 
-__all__ = ["DownstreamProtocol", "Limits", "UpstreamProtocol"]
+__all__ = ["DownstreamProtocol", "RelayLimits", "UpstreamProtocol"]
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +33,7 @@ CLOSE_TIMEOUT = 30.0
 
 
 @dataclasses.dataclass(slots=True)
-class Limits:
+class RelayLimits:
     """What a relay puts up with, and what there is of it.
 
     Attributes:
@@ -156,7 +156,7 @@ class DownstreamProtocol(End):
         upstream: Address,
         endpoints: Endpoints | None = None,
         *,
-        limits: Limits | None = None,
+        limits: RelayLimits | None = None,
     ) -> None:
         super().__init__(buf_len)
         self.upstream_protocol = upstream_protocol
@@ -165,7 +165,7 @@ class DownstreamProtocol(End):
         self.dnsbl = dnsbl
         self.upstream = upstream
         self.endpoints = endpoints
-        self.limits = limits or Limits()
+        self.limits = limits or RelayLimits()
         self.id = uuid.uuid4().bytes
         self._upstream: UpstreamProtocol | None = None
         self._task: asyncio.Task[None] | None = None
