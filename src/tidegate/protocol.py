@@ -137,6 +137,7 @@ class Protocol:
         # Whether a connection that ends before its request is a load balancer's health check.
         self.checks_health = False
         self.eof_sent = False
+        self.eof_received = False
         if self.debug:
             self.logger.debug("= connection is %s", state.name)
 
@@ -255,7 +256,13 @@ class Protocol:
 
         Whatever they hold, this doesn't raise: what is wrong with them shows in
         `data_to_send`, `events_received`, `handshake_exc` and `close_exc`.
+
+        Raises:
+            EOFError: if the end of the stream was received before.
+
         """
+        if self.eof_received:
+            raise EOFError("stream ended")
         if self.reader is not None:
             self.reader.feed_data(data)
             self.advance_handshake()
@@ -265,6 +272,7 @@ class Protocol:
 
     def receive_eof(self) -> None:
         """Take in the end of the stream. Doesn't raise."""
+        self.eof_received = True
         if self.state is CLOSED:
             return
         # Nobody wants to read about health checks.

@@ -183,7 +183,8 @@ def test_refused(changes, kind):
     assert client.state in (CONNECTING, CLOSED)
     assert client.data_to_send() == [SEND_EOF]
     assert client.close_expected() is (client.state is CONNECTING)
-    client.receive_data(frame(TEXT, b"late"))
+    if client.state is CONNECTING:
+        client.receive_data(frame(TEXT, b"late"))
     client.receive_eof()
     assert client.state is CLOSED
     assert client.events_received() == client.data_to_send() == []
@@ -227,8 +228,18 @@ TOO_LONG = [
 def test_too_long(data):
     client = make_client()
     client.receive_data(data)
-    assert isinstance(client.handshake_exc, (InvalidMessage, SecurityError))
+    assert isinstance(client.handshake_exc, InvalidMessage)
+    assert isinstance(client.handshake_exc.__cause__, SecurityError)
     assert client.data_to_send() == [SEND_EOF]
+
+
+def test_refusal_in_http_1_0():
+    client = make_client()
+    client.receive_data(b"HTTP/1.0 403 Forbidden\r\n\r\nnobody")
+    client.receive_eof()
+    assert isinstance(client.handshake_exc, InvalidStatus)
+    assert client.handshake_exc.response.status_code == 403
+    assert client.handshake_exc.response.body == b"nobody"
 
 
 @pytest.mark.parametrize("data", [b"", b"HTTP/1.1 101", b"HTTP/1.1 101 Yes\r\nUpgrade: webso"])

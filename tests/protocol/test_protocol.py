@@ -9,6 +9,7 @@ import uuid
 
 import pytest
 
+from tidegate.client import ClientProtocol
 from tidegate.exceptions import (
     ConnectionClosedError,
     ConnectionClosedOK,
@@ -30,6 +31,8 @@ from tidegate.protocol import (
     Side,
     State,
 )
+from tidegate.server import ServerProtocol
+from tidegate.uri import parse_uri
 
 from ..wire.frames import BINARY, CLOSE, CONT, KEY, PING, PONG, TEXT, frame, frames_in
 
@@ -416,6 +419,22 @@ def test_fail(side):
 
 
 @both
+@pytest.mark.parametrize("state", [CONNECTING, OPEN])
+def test_data_behind_the_end_of_the_stream(side, state):
+    protocol = (
+        ServerProtocol(state=state)
+        if side is SERVER
+        else ClientProtocol(parse_uri("ws://localhost/"), state=state)
+    )
+    protocol.receive_eof()
+    for data in (b"", b"x"):
+        with pytest.raises(EOFError, match="stream ended"):
+            protocol.receive_data(data)
+    # A second end is no more than the first.
+    protocol.receive_eof()
+
+
+@both
 def test_fail_without_close_frame(side):
     protocol = Protocol(side)
     protocol.fail(1006)
@@ -535,9 +554,8 @@ def test_end_of_stream(side, data, message):
     assert str(exc) == "no close frame received or sent"
     assert protocol.close_code == 1006
     assert protocol.close_reason == ""
-    # Once more doesn't matter, nor does what comes behind.
+    # Once more doesn't matter.
     protocol.receive_eof()
-    protocol.receive_data(incoming(side, TEXT, b"x"))
     assert protocol.data_to_send() == protocol.events_received() == []
 
 
