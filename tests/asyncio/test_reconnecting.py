@@ -114,6 +114,108 @@ async def test_delays_begin_anew_after_a_connection():
     assert len(asked) == 2
 
 
+async def overloaded(connection):
+    await connection.close(1013, "later")
+
+
+async def lose(connection):
+    connection.transport.abort()
+
+
+@pytest.mark.parametrize(
+    ("handler", "text"), [(overloaded, "1013"), (lose, "no close frame received")]
+)
+async def test_delays_grow_while_the_server_closes_at_once(handler, text):
+    events = []
+    asked = []
+
+    def delays():
+        asked.append(None)
+        return iter([0, 0.001, 0.002])
+
+    async with serve(handler, "127.0.0.1", 0) as server:
+        opened = 0
+        async for connection in connect(
+            address(server), reconnect_delays=delays, reconnect_limit=1, on_event=events.append
+        ):
+            opened += 1
+            if opened == 5:
+                break
+            await connection.wait_closed()
+    waiting = [event for event in events if event.state == "waiting"]
+    # They begin anew when there are no more: it isn't a failure to connect.
+    assert [event.delay for event in waiting] == [0, 0.001, 0.002, 0]
+    assert all(text in str(event.exception) for event in waiting)
+    assert len(asked) == 2
+    assert story(events)[:5] == [
+        ("connecting", 1),
+        ("connected", 1),
+        ("disconnected", 1),
+        ("waiting", 1),
+        ("connecting", 1),
+    ]
+
+
+async def test_failures_and_connections_that_end_at_once_have_the_same_delays():
+    requests = iter([503, 101, 503, 101, 101])
+    events = []
+
+    def process_request(connection, request):
+        status = next(requests)
+        return None if status == 101 else connection.respond(status, "Not now\n")
+
+    async with serve(overloaded, "127.0.0.1", 0, process_request=process_request) as server:
+        opened = 0
+        async for connection in connect(
+            address(server),
+            reconnect_delays=lambda: iter([0, 0.001, 0.002, 0.003]),
+            on_event=events.append,
+        ):
+            opened += 1
+            if opened == 3:
+                break
+            await connection.wait_closed()
+    assert [(event.state, event.attempt, event.delay) for event in events] == [
+        ("connecting", 1, None),
+        ("waiting", 1, 0),
+        ("connecting", 2, None),
+        ("connected", 2, None),
+        ("disconnected", 2, None),
+        ("waiting", 2, 0.001),
+        ("connecting", 1, None),
+        ("waiting", 1, 0.002),
+        ("connecting", 2, None),
+        ("connected", 2, None),
+        ("disconnected", 2, None),
+        ("waiting", 2, 0.003),
+        ("connecting", 1, None),
+        ("connected", 1, None),
+    ]
+
+
+async def test_delays_begin_anew_after_a_connection_that_lasted(monkeypatch):
+    monkeypatch.setattr("tidegate.core.dialling.BACKOFF_RESET_AFTER", 0)
+    requests = iter([503, 101, 503, 101])
+    events = []
+
+    def process_request(connection, request):
+        status = next(requests)
+        return None if status == 101 else connection.respond(status, "Not now\n")
+
+    async with serve(overloaded, "127.0.0.1", 0, process_request=process_request) as server:
+        opened = 0
+        async for connection in connect(
+            address(server),
+            reconnect_delays=lambda: iter([0, 0.001]),
+            on_event=events.append,
+        ):
+            opened += 1
+            if opened == 2:
+                break
+            await connection.wait_closed()
+    assert [event.delay for event in events if event.state == "waiting"] == [0, 0]
+
+
 async def test_waiting_for_the_next_attempt_can_be_cancelled(nobody):
     waiting = asyncio.Event()
 
@@ -275,7 +377,7 @@ async def test_events(nobody):
     assert story(events) == [
         ("connecting", 1),
         ("connected", 1),
-        ("disconnected", 0),
+        ("disconnected", 1),
         ("connecting", 1),
         ("connected", 1),
     ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import ssl
 
 import pytest
@@ -326,6 +327,30 @@ async def test_reconnecting():
                     break
     assert received == ["/x", "/x"]
     assert not refusals
+
+
+async def test_delays_grow_while_the_server_closes_at_once(caplog):
+    async def handler(websocket):
+        await websocket.close(1013, "later")
+
+    class Impatient(Connect):
+        BACKOFF_INITIAL = 0
+        BACKOFF_MIN = 0.1
+        BACKOFF_MAX = 0.3
+        BACKOFF_FACTOR = 2
+
+    caplog.set_level(logging.INFO, "tidegate.client")
+    opened = 0
+    async with serve(handler, "127.0.0.1", 0) as server:
+        async for client in Impatient(f"ws://127.0.0.1:{port_of(server)}/"):
+            opened += 1
+            if opened == 4:
+                break
+            await client.wait_closed()
+    messages = [record.getMessage() for record in caplog.records]
+    told = [message for message in messages if "ended at once" in message]
+    assert [message.partition(" in ")[2][:3] for message in told] == ["0.0", "0.1", "0.2"]
+    assert all("1013" in message for message in told)
 
 
 async def test_a_certificate_that_cannot_be_verified_ends_reconnecting(certificates):

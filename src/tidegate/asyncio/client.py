@@ -146,7 +146,7 @@ class connect(Dialling):
             ...
 
     Or let it reconnect: the iterator gives a connection again and again, with growing delays
-    between attempts that fail::
+    between attempts that fail, also if the server closes its connections at once::
 
         async for connection in connect("wss://example.com/"):
             try:
@@ -181,7 +181,8 @@ class connect(Dialling):
         ping_timeout: how long to wait for any sign of life after one, in seconds; None for ever.
         close_timeout: how long closing may take, in seconds; None for ever.
         reconnect_delays: when reconnecting, gives a generator of the delays in seconds. When it
-            ends, the last failure is raised.
+            ends, the last failure is raised. It begins anew after a connection that this side
+            closed, or that lasted for five seconds.
         reconnect_limit: when reconnecting, how many attempts in a row may fail; then the failure is
             raised. None for no limit.
         on_event: when reconnecting, called with a `ConnectionEvent` when something changes.
@@ -436,9 +437,11 @@ class connect(Dialling):
                     continue
                 reconnection.connected(connection)
                 yield connection
-            reconnection.disconnected(connection)
+            delay = self.delay_after_end(connection, reconnection)
             # While there is none, the old one isn't kept.
             del connection
+            if delay is not None:
+                await asyncio.sleep(delay)
 
 
 def unix_connect(

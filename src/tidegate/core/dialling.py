@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import time
 import traceback
 import urllib.parse
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from ..datastructures import Headers, HeadersLike
 from ..exceptions import InvalidMessage, InvalidStatus, InvalidURI, SecurityError
 from ..extensions.permessage_deflate import enable_client_permessage_deflate
 from ..headers import CREDENTIALS, override, refuse_handshake, validate_subprotocols
-from ..protocol import LOGGERS, Side
+from ..protocol import CLOSED, LOGGERS, Side
 from ..uri import WebSocketURI, decode_uri, parse_uri, tls_name
 from .arguments import PROXY_ARGUMENTS, check_limits, check_tls, refuse_older_arguments
 from .checks import check_connection_class, check_function
@@ -26,10 +27,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from ..extensions.base import ClientExtensionFactory
+    from ..protocol import Protocol
     from ..typing import LoggerLike, Origin, Subprotocol
     from .listener import Listener
 
 MAX_REDIRECTS = int(os.environ.get("TIDEGATE_MAX_REDIRECTS", "10"))
+
+# How long a connection has to last for the delays to begin anew if the peer ends it, in seconds.
+BACKOFF_RESET_AFTER = float(os.environ.get("TIDEGATE_BACKOFF_RESET_AFTER", "5"))
 
 # RFC 9110, section 15.4: those that tell where to go instead.
 REDIRECTS = frozenset({300, 301, 302, 303, 307, 308})
@@ -43,12 +48,14 @@ class ConnectionEvent:
 
     Args:
         state: ``"connecting"``: an attempt begins; ``"connected"``: it succeeded;
-            ``"disconnected"``: the connection was closed; ``"waiting"``: the attempt failed, there
-            is another one after ``delay``; ``"failed"``: the attempt failed and was the last.
-        attempt: number of the attempt since the last success, from 1.
+            ``"disconnected"``: the connection was closed; ``"waiting"``: the attempt failed, or the
+            peer ended the connection at once, there is another one after ``delay``; ``"failed"``:
+            the attempt failed and was the last.
+        attempt: number of the attempt since the last success, from 1. What is told of a connection
+            has the number of the attempt that made it.
         connection: the connection, when there is one.
         delay: time until the next attempt, in seconds.
-        exception: why the attempt failed.
+        exception: why the attempt failed, or the connection ended.
 
     """
 
@@ -80,6 +87,8 @@ class Reconnection:
         self.on_event = on_event
         self.attempt = 0
         self.delays: Generator[float] | None = None
+        # When the last attempt succeeded; None if it didn't.
+        self.since: float | None = None
 
     def tell(self, state: Any, **kwargs: Any) -> None:
         """Tell what changed."""
@@ -88,18 +97,41 @@ class Reconnection:
 
     def connecting(self) -> None:
         """An attempt begins."""
+        if self.since is not None:
+            self.since = None
+            self.attempt = 0
         self.attempt += 1
         self.tell("connecting")
 
     def connected(self, connection: Any) -> None:
         """It succeeded."""
+        self.since = time.monotonic()
         self.tell("connected", connection=connection)
-        self.attempt = 0
-        self.delays = None
 
-    def disconnected(self, connection: Any) -> None:
-        """The connection was closed."""
+    def disconnected(self, connection: Any, protocol: Protocol | None = None) -> float | None:
+        """The connection was closed; give the time until the next attempt, None for at once.
+
+        Args:
+            connection: the connection, as the program has it.
+            protocol: its state machine, if it isn't what the connection has as ``protocol``.
+
+        """
+        if protocol is None:
+            protocol = connection.protocol
         self.tell("disconnected", connection=connection)
+        assert self.since is not None
+        lasted = time.monotonic() - self.since
+        if lasted >= BACKOFF_RESET_AFTER or not is_ended_by_peer(protocol):
+            self.delays = None
+            return None
+        # A server that takes connections to close them, because it is overloaded for example, isn't
+        # helped by more of them.
+        delay = None if self.delays is None else next(self.delays, None)
+        if delay is None:
+            self.delays = self.make_delays()
+            delay = next(self.delays, 0.0)
+        self.tell("waiting", delay=delay, exception=protocol.close_exc)
+        return delay
 
     def failed(self, exc: Exception, verdict: Exception | None) -> float | None:
         """It failed; give the time until the next attempt, None if there is none."""
@@ -313,6 +345,22 @@ class Dialling:
         """Give what counts the attempts."""
         return Reconnection(self.reconnect_delays, self.reconnect_limit, self.on_event)
 
+    def protocol_of(self, connection: Any) -> Protocol:
+        """Give the state machine of what the program has as a connection."""
+        return connection.protocol  # type: ignore[no-any-return]
+
+    def delay_after_end(self, connection: Any, reconnection: Reconnection) -> float | None:
+        """Give the time to wait when a connection was closed, None for none."""
+        protocol = self.protocol_of(connection)
+        delay = reconnection.disconnected(connection, protocol)
+        if delay is not None:
+            self.logger.info(
+                "connection ended at once; reconnecting in %.1f seconds: %s",
+                delay,
+                protocol.close_exc,
+            )
+        return delay
+
     def delay_after(self, exc: Exception, reconnection: Reconnection) -> float:
         """Give the time to wait after an attempt that failed, or raise if it was the last."""
         verdict = self.process_exception(exc)
@@ -369,6 +417,17 @@ def raise_opening_error(link: Any) -> None:
         raise exc
     finally:
         del exc
+
+
+def is_ended_by_peer(protocol: Protocol) -> bool:
+    """Say whether it was the peer that ended a connection, or the network."""
+    if protocol.state is not CLOSED:
+        return False
+    received, sent = protocol.close_rcvd, protocol.close_sent
+    if received is None or sent is None:
+        return True
+    # An answer has the same code (RFC 6455, section 5.5.1).
+    return protocol.close_rcvd_then_sent is True or received.code != sent.code
 
 
 def timed_out(exc: BaseException) -> TimeoutError:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from ..datastructures import HeadersLike
     from ..extensions.base import ClientExtensionFactory
+    from ..protocol import Protocol
     from ..typing import LoggerLike, Origin, PathLike, Subprotocol
 
 __all__ = ["Connect", "WebSocketClientProtocol", "connect", "unix_connect"]
@@ -304,6 +305,10 @@ class Connect(connect_newer):
             raise connection.closed_error()
         self.protocol = coat
         return coat
+
+    def protocol_of(self, connection: Any) -> Protocol:
+        coated: CoatedClientConnection = connection._coated
+        return coated.protocol
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         if isinstance(exc, RedirectHandshake) and isinstance(exc.__cause__, InvalidStatus):
