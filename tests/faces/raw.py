@@ -74,8 +74,8 @@ def answer(sock):
     )
 
 
-@contextlib.contextmanager
-def server(script, *, opened=True):
+@contextlib.asynccontextmanager
+async def server(face, script, *, opened=True):
     """Run a server in a thread that plays a script on each connection; gives its address."""
     stop = threading.Event()
 
@@ -99,6 +99,11 @@ def server(script, *, opened=True):
             thread.start()
             threads.append(thread)
 
+    def join():
+        accepting.join()
+        for thread in threads:
+            thread.join()
+
     threads = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         accepting = threading.Thread(target=accept)
@@ -109,6 +114,4 @@ def server(script, *, opened=True):
             stop.set()
             # Closing it doesn't wake whoever waits in accept().
             listener.shutdown(socket.SHUT_RDWR)
-            accepting.join()
-            for thread in threads:
-                thread.join()
+            await face.blocking(join)

@@ -209,6 +209,8 @@ async def test_a_message_that_comes_byte_by_byte(face):
         for byte in raw.frame(1, "é".encode() * 3, mask=False):
             sock.sendall(bytes([byte]))
 
-    with raw.server(script) as address:
-        async with face.connect(uri_of(address), close_timeout=0.1) as connection:
-            assert await connection.recv() == "ééé"
+    async with (
+        raw.server(face, script) as address,
+        face.connect(uri_of(address), close_timeout=0.1) as connection,
+    ):
+        assert await connection.recv() == "ééé"
