@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from tidegate.testing.fixtures import http_proxy, https_proxy, https_proxy_ca, socks_proxy
+
 from .drivers import faces
+
+__all__ = ["face", "http_proxy", "https_proxy", "https_proxy_ca", "socks_proxy"]
 
 FACES = list(faces())
 

@@ -133,12 +133,12 @@ class Channel(Link):
             self.handle = way.sock if sys.platform == "win32" else way.sock.fileno()
             if HAS_CALLS:
                 self.fd = way.sock.fileno()
-        if self.layers is not None:
-            # Its buffers may hold something already.
-            self.decrypt(b"")
-        elif way.rest:
-            rest, way.rest = way.rest, b""
+        rest, way.rest = way.rest, b""
+        if rest:
             self.feed(rest)
+        if self.layers is not None:
+            # They may hold something already.
+            self.decrypt(b"")
 
     # What a subclass does, waiting
 
