@@ -12,7 +12,13 @@ from .connections import until
 @pytest.fixture(autouse=True)
 def nothing_is_left(monkeypatch):
     complaints = []
-    monkeypatch.setattr(threading, "excepthook", complaints.append)
+    tell = threading.excepthook
+
+    def complain(args):
+        complaints.append(args)
+        tell(args)
+
+    monkeypatch.setattr(threading, "excepthook", complain)
     before = set(threading.enumerate())
     yield
     until(lambda: not set(threading.enumerate()) - before)

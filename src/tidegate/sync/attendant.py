@@ -68,10 +68,14 @@ class Attendant:
             if self.thread is None:
                 self.start()
             self.count += 1
+            channel.attended = True
 
     def forget(self, channel: Any) -> None:
         """Look after a connection no more; its socket is about to be closed."""
         with self.guard:
+            if not channel.attended:
+                return
+            channel.attended = False
             self.count -= 1
         self.ask(channel.fd, None)
 
@@ -269,7 +273,10 @@ class Attendant:
         self.scan_at = time.monotonic() + SCAN
         for reference, seen in list(self.busy.items()):
             channel = reference()
-            fd = -1 if channel is None else channel.fd
+            if channel is None:
+                del self.busy[reference]
+                continue
+            fd = channel.fd
             del channel
             self.serve(reference, fd, 0, seen)
 

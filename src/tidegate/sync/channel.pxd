@@ -22,6 +22,7 @@ cdef class Channel(Link):
     cdef public int senders
     cdef public bint fragmenting
     cdef public object ref
+    cdef public bint attended
     cdef public bint forgotten
     cdef public bint noticed
     cdef public long entries

@@ -93,6 +93,7 @@ class Channel(Link):
         # For the attendant: whether it wants to know when the thread that reads goes on, whether it
         # comes back soon, and how often a thread has begun to read.
         self.ref: Any = None
+        self.attended = False
         self.forgotten = False
         self.noticed = False
         self.entries = 0
@@ -525,6 +526,15 @@ class Channel(Link):
         self.close_socket()
         self.ring()
         self.gone()
+
+    def let_go(self) -> None:
+        """End the connection, which nobody has any more, as it is: the peer isn't told.
+
+        In a child process, the parent's connection stays as it is.
+        """
+        if self.life is not None and self.life.enter(GONE) and self.attendant is not None:
+            self.attendant.forget(self)
+            self.sock.close()
 
     def gone(self) -> None:
         """Is called when there is no connection any more."""

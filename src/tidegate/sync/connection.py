@@ -126,16 +126,9 @@ class Connection(Channel, Facts):
             self.close(CloseCode.INTERNAL_ERROR)
 
     def __del__(self) -> None:
-        # Nobody can close it any more. In a child process, the parent's stays as it is.
-        try:
-            ended = self.ended
-            attendant = self.attendant
-        except AttributeError:
-            # It was never made.
-            return
-        if not ended and attendant is not None:
-            attendant.forget(self)
-            self.sock.close()
+        # It may never have been made.
+        with contextlib.suppress(AttributeError):
+            self.let_go()
 
     # Receiving
 
