@@ -240,5 +240,35 @@ async def test_routes():
         assert refused.value.response.status_code == 404
 
 
+@pytest.mark.asyncio_only
+async def test_asgi_app():
+    pytest.importorskip("uvicorn")
+    port = free_port()
+    program = f"import asyncio, asgi_app; asyncio.run(asgi_app.main({port}))"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-W", "error", "-c", program),
+        cwd=FOLDER,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(20):
+            while b"Uvicorn running on" not in (line := await process.stderr.readline()):
+                assert line
+        async with connect(f"ws://127.0.0.1:{port}") as websocket:
+            for message in "hello", b"bytes":
+                await websocket.send(message)
+                assert await websocket.recv() == message
+            process.terminate()
+            with pytest.raises(ConnectionClosed):
+                await websocket.recv()
+            assert websocket.close_code == 1012
+        assert b"Finished server process" in await process.stderr.read()
+        await process.wait()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
 def test_testing_a_server():
     assert run("testing_a_server") == "It shouts.\n"

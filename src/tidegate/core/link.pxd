@@ -59,6 +59,7 @@ cdef class Link:
     cdef bint behind
     # writing
     cdef public bint full
+    cdef public bint ends_early
     cdef bint within
     cdef public bint coalesces
     cdef public long long written
@@ -95,6 +96,8 @@ cdef class Link:
     cdef object take(self)
     @cython.final
     cdef object nothing_to_take(self)
+    @cython.final
+    cdef bint is_over(self)
     cpdef object control_received(self, int opcode, bytes data)
     cdef object failed(self, exc)
     cpdef object fail_deferred(self)

@@ -99,6 +99,7 @@ class Link:
     Attributes:
         hold: why nothing is to be read from the network; 0 if something is.
         full: whether the write buffer is over its limit.
+        ends_early: whether who receives is told of the end when closing begins, not when it's done.
         latency: round-trip time of the last ping that was answered, in seconds; 0 before.
 
     """
@@ -124,6 +125,7 @@ class Link:
         self.burst_start = 0.0
         self.behind = False
         self.full = False
+        self.ends_early = False
         self.within = False
         self.coalesces = True
         self.written = 0
@@ -236,7 +238,7 @@ class Link:
                 message = self.next_message(True)
                 if message is not None:
                     reader.put(message)
-            if reader.has_message() or self.life.state == GONE:
+            if reader.has_message() or self.is_over():
                 self.receivable()
         if not reader.stopped:
             self.read_ahead()
@@ -383,6 +385,7 @@ class Link:
         Raises:
             ConnectionClosed: if there can't be.
             ConcurrencyError: if a listener receives the messages.
+            InvalidState: if the connection is being closed, and ``ends_early`` is set.
 
         """
         if self.failure is not None:
@@ -392,7 +395,14 @@ class Link:
             raise self.closed_error()
         if self.listener is not None:
             raise ConcurrencyError("cannot call recv while a Listener receives the messages")
+        if self.ends_early and self.life.state >= CLOSING:
+            raise InvalidState("connection is closing")
         self.wants_message()
+
+    def is_over(self) -> bool:
+        """Whether there is nothing more to wait for, for who receives."""
+        state = self.life.state
+        return state == GONE or (self.ends_early and state >= CLOSING)
 
     def check_not_receiving(self, method: str) -> None:
         """Raise ConcurrencyError if somebody else is receiving."""
@@ -487,6 +497,8 @@ class Link:
                 self.discard()
             elif limit is not None:
                 life.hurry(limit)
+        if self.ends_early and self.reception == WAITING and self.is_over():
+            self.receivable()
         self.changed()
 
     def asked(self) -> None:
