@@ -13,6 +13,8 @@ from .programs import (
     PICOWS_CORE,
     TIDEGATE,
     TIDEGATE_RUN,
+    UNDER_UVICORN,
+    UVICORN,
     WEBSOCKETS,
 )
 from .results import (
@@ -101,6 +103,21 @@ GOALS = [
         Goal(scenario, f"{what}, with `{program}`", TIDEGATE, 1 / most, program=program)
         for program, most in ((LEGACY, 1.3), (TIDEGATE_RUN, NOISE))
         for scenario, what in (("echo-small", SMALL), ("echo-many", MANY))
+    ),
+    *(
+        Goal(
+            scenario,
+            f"{what}, under uvicorn",
+            f"{UVICORN}, uvloop",
+            factor,
+            program=f"{UNDER_UVICORN}, uvloop",
+        )
+        for scenario, what, factor in (
+            ("echo-small", SMALL, 6),
+            ("echo-medium", MEDIUM, 6),
+            ("echo-many", MANY, 1.82),
+            ("echo-large", LARGE, 2),
+        )
     ),
 ]
 

@@ -66,8 +66,11 @@ WEBSOCKETS = "websockets"
 PICOWS_CORE = "picows core"
 PICOWS_WEBSOCKETS = "picows.websockets"
 AIOHTTP = "aiohttp"
+UNDER_UVICORN = "uvicorn on tidegate"
+UVICORN = "uvicorn on websockets"
 
 _COROUTINE_SERVER = "benchmarks.servers.coroutine"
+_UVICORN_SERVER = "benchmarks.servers.under_uvicorn"
 _COROUTINE_CLIENT = "benchmarks.clients.coroutine"
 
 SERVERS = [
@@ -88,6 +91,9 @@ SERVERS = [
     ),
     *both_loops(AIOHTTP, "benchmarks.servers.aiohttp_web"),
     *both_loops(WEBSOCKETS, _COROUTINE_SERVER, "websockets"),
+    # An ASGI application, in the scenarios that are about plain messages.
+    *both_loops(UNDER_UVICORN, _UVICORN_SERVER, "tidegate", abilities=frozenset()),
+    *both_loops(UVICORN, _UVICORN_SERVER, "websockets", abilities=frozenset()),
 ]
 
 CLIENTS = [

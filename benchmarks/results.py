@@ -17,7 +17,7 @@ from .scenarios import Scenario
 
 LIBRARIES = (
     "tidegate", "websockets", "picows", "aiohttp", "uvloop", "zlib-ng",
-    "proxy-protocol",
+    "proxy-protocol", "uvicorn",
 )  # fmt: skip
 
 
