@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 COMPILED := $(shell find src -name '*.pxd' -o -name '*.pyx' 2>/dev/null)
 COMPILED_PY := $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
 
-.PHONY: help build demo test lint peers pythons pytest test-all bench conformance dropin fuzz wheels clean
+.PHONY: help build demo test lint peers pythons pytest test-all bench conformance dropin fuzz docs wheels clean
 
 help:
 	@echo "make demo         start a server, talk to it directly and through a proxy, print an account"
@@ -18,6 +18,7 @@ help:
 	@echo "make conformance  the 517 cases of Autobahn|Testsuite; SET=core for seconds instead of minutes"
 	@echo "make fuzz         random input for a minute, SECONDS=... for longer; see tests/fuzz"
 	@echo "make dropin       programs of others, from PyPI, on tidegate in the place of websockets"
+	@echo "make docs         the documentation as a site; a warning is an error"
 	@echo "make wheels       build what goes to a package index into dist/, check it and try it"
 	@echo "make bench        measure against other libraries; QUICK=1, ONLY=..., PROGRAMS=... for less"
 
@@ -44,7 +45,7 @@ $(VENV)/.built: $(VENV)/.installed $(COMPILED) $(COMPILED_PY)
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.built
-	TIDEGATE_NO_EXTENSIONS=1 $(PY) -m pip install --quiet --no-build-isolation --editable '.[speedups,test]'
+	TIDEGATE_NO_EXTENSIONS=1 $(PY) -m pip install --quiet --no-build-isolation --editable '.[speedups,test,docs]'
 	@touch $@
 
 demo: $(VENV)/.built
@@ -109,6 +110,11 @@ $(DROPIN)/.built: pyproject.toml setup.py dropin/requirements.txt dropin/require
 
 dropin: $(DROPIN)/.built
 	$(DROPIN)/bin/python -m pytest -c dropin/pytest.ini dropin
+
+# Needs nothing that is compiled: the reference is made from the sources.
+docs: $(VENV)/.test
+	$(PY) -m sphinx --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/site
+	@echo "The site is at build/site/index.html"
 
 # What builds packages has one, too, because none of it is needed for anything else.
 PACKAGES := build/packages

@@ -6,6 +6,7 @@ import ast
 import importlib
 import re
 import textwrap
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -128,14 +129,40 @@ def anchors(page):
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
+URLS = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["urls"]
+
+
+def local(link):
+    """Give what a link to the project's site or source leads to, as a path from the root."""
+    if link.startswith(URLS["Documentation"]):
+        page = link.removeprefix(URLS["Documentation"]) or "index.html"
+        return "docs/" + re.sub(r"\.html(?=#|$)", ".md", page)
+    return link.removeprefix(URLS["Source"])
+
+
+def test_readme_lives_elsewhere():
+    """A package index shows it, where paths lead nowhere."""
+    for link in re.findall(r"\]\(([^)\s]+)", (ROOT / "README.md").read_text("utf-8")):
+        assert link.startswith("https://"), link
+
+
+def test_addresses_of_the_project():
+    assert (ROOT / local(URLS["Changelog"])).exists()
+    for url in URLS.values():
+        assert url.startswith("https://")
+
+
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
 def test_links(page):
     text = re.sub(r"^( *)```.*?^\1```$", "", page.read_text("utf-8"), flags=re.M | re.S)
     for link in re.findall(r"\]\(([^)\s]+)\s*\)", text):
-        if re.match(r"https?://", link):
+        folder = page.parent
+        if link.startswith((URLS["Documentation"], URLS["Source"])):
+            folder, link = ROOT, local(link)
+        elif re.match(r"https?://", link):
             continue
         path, _, anchor = link.partition("#")
-        target = (page.parent / path).resolve() if path else page
+        target = (folder / path).resolve() if path else page
         assert target.exists() or target in MEASURED, link
         if anchor:
             assert anchor in anchors(target), link
@@ -143,7 +170,9 @@ def test_links(page):
 
 def test_every_page_is_in_the_index():
     index = (ROOT / "docs" / "index.md").read_text("utf-8")
-    for page in sorted((ROOT / "docs").rglob("*.md")):
+    for page in sorted((ROOT / "docs").rglob("*.*")):
+        if page.suffix not in (".md", ".rst"):
+            continue
         name = page.relative_to(ROOT / "docs").as_posix()
         # The decisions are for those who work on tidegate.
         if name != "index.md" and not name.startswith("decisions/"):
