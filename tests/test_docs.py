@@ -5,6 +5,8 @@ from __future__ import annotations
 import ast
 import importlib
 import re
+import subprocess
+import sys
 import textwrap
 import tomllib
 from pathlib import Path
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tidegate.cli import COMMANDS
+from tidegate.testing.installed import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -32,9 +35,19 @@ def page_id(path):
 
 
 def blocks(page, language):
-    """Give the text of the fenced blocks in a language."""
-    found = re.findall(rf"^( *)```{language}\n(.*?)^\1```$", page.read_text("utf-8"), re.M | re.S)
+    """Give the text of the fenced blocks in a language, parts of programs included."""
+    found = re.findall(
+        rf"^( *)```{language}(?: part)?\n(.*?)^\1```$", page.read_text("utf-8"), re.M | re.S
+    )
     return [textwrap.dedent(text) for _, text in found]
+
+
+def whole_programs(page):
+    """Give the blocks of Python that aren't marked as a part, and what stands below as the output."""
+    found = re.findall(
+        r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```$)?", page.read_text("utf-8"), re.M | re.S
+    )
+    return [pytest.param(*block, id=page_id(page)) for block in found]
 
 
 def is_in_an_example(block):
@@ -65,6 +78,37 @@ def test_programs_are_examples(name):
     assert programs
     for program in programs:
         assert is_in_an_example(program), f"in no example:\n{program}"
+
+
+@pytest.mark.parametrize(
+    ("program", "output"), [block for page in PAGES for block in whole_programs(page)]
+)
+def test_programs_run(program, output):
+    if is_in_an_example(program):
+        return
+    # Two programs may run at the same time.
+    program = program.replace("8765", str(free_port()))
+    advice = "take it from an example, or mark it: ```python part"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", program],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        pytest.fail(f"doesn't end by itself; {advice}\n{program}")
+    assert (done.returncode, done.stderr) == (0, ""), f"doesn't run; {advice}\n{program}"
+    assert done.stdout == output, program
+
+
+def test_programs_of_readme_are_whole():
+    """They are examples from the first import on, and these have tests that run them."""
+    examples = [path.read_text("utf-8") for path in sorted((ROOT / "examples").glob("*.py"))]
+    for program in blocks(ROOT / "README.md", "python"):
+        assert program.startswith("import asyncio\n")
+        assert any(text.endswith(program) for text in examples), f"isn't whole:\n{program}"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
