@@ -111,9 +111,10 @@ $(DROPIN)/.built: pyproject.toml setup.py dropin/requirements.txt dropin/require
 dropin: $(DROPIN)/.built
 	$(DROPIN)/bin/python -m pytest -c dropin/pytest.ini dropin
 
-# Needs nothing that is compiled: the reference is made from the sources.
+# The reference is made from the sources, uncompiled. All is made anew, as each page has the navigation.
 docs: $(VENV)/.test
-	$(PY) -m sphinx --quiet --fail-on-warning --keep-going --doctree-dir build/doctrees docs build/site
+	$(PY) -m sphinx --quiet --fresh-env --write-all --fail-on-warning --keep-going \
+		--doctree-dir build/doctrees docs build/site
 	@echo "The site is at build/site/index.html"
 
 # What builds packages has one, too, because none of it is needed for anything else.

@@ -72,6 +72,7 @@ def read_page(app, docname, text):
 # Where a name that stands alone in a docstring or a signature is looked for, in this order.
 PLACES = [
     *("tidegate", "tidegate.asyncio.connection.Connection", "tidegate.exceptions"),
+    *("tidegate.asyncio.connection", "tidegate.protocol"),
     *("tidegate.asyncio.client", "tidegate.asyncio.server", "tidegate.asyncio.listener"),
     *("tidegate.proxy", "tidegate.proxyprotocol", "tidegate.typing", "tidegate.testing"),
     *("tidegate.http11", "tidegate.legacy"),
