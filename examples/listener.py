@@ -2,8 +2,7 @@
 
 import asyncio
 
-from tidegate import serve
-from tidegate.asyncio.listener import Listener
+from tidegate import Listener, serve
 
 
 class Echo(Listener):

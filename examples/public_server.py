@@ -3,8 +3,7 @@
 import asyncio
 import re
 
-from tidegate import serve
-from tidegate.asyncio.server import Limits
+from tidegate import Limits, serve
 
 
 async def echo(websocket):

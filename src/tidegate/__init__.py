@@ -46,10 +46,13 @@ if TYPE_CHECKING:
     )
     # isort: on
 
-    from .asyncio.client import ClientConnection, connect, unix_connect
+    from .asyncio.client import ClientConnection, ConnectionEvent, connect, unix_connect
+    from .asyncio.connection import Connection
     from .asyncio.defaults import Client
+    from .asyncio.listener import Listener
     from .asyncio.router import Router, route, unix_route
     from .asyncio.server import (
+        Limits,
         Server,
         ServerConnection,
         basic_auth,
@@ -88,7 +91,12 @@ if TYPE_CHECKING:
         NegotiationError,
         PayloadTooBig,
         ProtocolError,
+        ProxyCertificateError,
+        ProxyConnectionError,
         ProxyError,
+        ProxyHandshakeError,
+        ProxyTimeout,
+        ProxyTLSError,
         RequestLineTooLong,
         SecurityError,
         StatusLineTooLong,
@@ -99,13 +107,17 @@ if TYPE_CHECKING:
     from .frames import Close, CloseCode, Frame, Opcode
     from .http11 import Request, Response
     from .protocol import Protocol, Side, State
+    from .proxyprotocol import ForwardedPolicy, ProxyPolicy
     from .server import ServerProtocol
     from .typing import (
+        BytesLike,
         Data,
+        DataLike,
         ExtensionName,
         ExtensionParameter,
         LoggerLike,
         Origin,
+        PathLike,
         StatusLike,
         Subprotocol,
     )
@@ -113,19 +125,24 @@ if TYPE_CHECKING:
 # This list, the imports above and the modules below say the same three times, because type
 # checkers and editors read the source; a test holds them equal.
 __all__ = [
+    "BytesLike",
     "Client",
     "ClientConnection",
     "ClientProtocol",
     "Close",
     "CloseCode",
     "ConcurrencyError",
+    "Connection",
     "ConnectionClosed",
     "ConnectionClosedError",
     "ConnectionClosedOK",
+    "ConnectionEvent",
     "Data",
+    "DataLike",
     "DuplicateParameter",
     "ExtensionName",
     "ExtensionParameter",
+    "ForwardedPolicy",
     "Frame",
     "HeaderLineTooLong",
     "Headers",
@@ -149,15 +166,24 @@ __all__ = [
     "InvalidStatus",
     "InvalidURI",
     "InvalidUpgrade",
+    "Limits",
+    "Listener",
     "LoggerLike",
     "MultipleValuesError",
     "NegotiationError",
     "Opcode",
     "Origin",
+    "PathLike",
     "PayloadTooBig",
     "Protocol",
     "ProtocolError",
+    "ProxyCertificateError",
+    "ProxyConnectionError",
     "ProxyError",
+    "ProxyHandshakeError",
+    "ProxyPolicy",
+    "ProxyTLSError",
+    "ProxyTimeout",
     "Request",
     "RequestLineTooLong",
     "Response",
@@ -226,9 +252,12 @@ _lazy_import(
     globals(),
     {
         "Client": ".asyncio.defaults",
+        "Listener": ".asyncio.listener",
         "ClientConnection": ".asyncio.client",
         "connect": ".asyncio.client",
+        "Connection": ".asyncio.connection",
         "unix_connect": ".asyncio.client",
+        "ConnectionEvent": ".asyncio.client",
         "Router": ".asyncio.router",
         "route": ".asyncio.router",
         "unix_route": ".asyncio.router",
@@ -238,6 +267,7 @@ _lazy_import(
         "broadcast": ".asyncio.server",
         "serve": ".asyncio.server",
         "unix_serve": ".asyncio.server",
+        "Limits": ".asyncio.server",
         "ClientProtocol": ".client",
         "Headers": ".datastructures",
         "HeadersLike": ".datastructures",
@@ -277,6 +307,11 @@ _lazy_import(
         "TooManyFragments": ".exceptions",
         "TooManyHeaders": ".exceptions",
         "WebSocketException": ".exceptions",
+        "ProxyCertificateError": ".exceptions",
+        "ProxyConnectionError": ".exceptions",
+        "ProxyHandshakeError": ".exceptions",
+        "ProxyTLSError": ".exceptions",
+        "ProxyTimeout": ".exceptions",
         "Close": ".frames",
         "CloseCode": ".frames",
         "Frame": ".frames",
@@ -286,6 +321,8 @@ _lazy_import(
         "Protocol": ".protocol",
         "Side": ".protocol",
         "State": ".protocol",
+        "ForwardedPolicy": ".proxyprotocol",
+        "ProxyPolicy": ".proxyprotocol",
         "ServerProtocol": ".server",
         "Data": ".typing",
         "ExtensionName": ".typing",
@@ -294,6 +331,9 @@ _lazy_import(
         "Origin": ".typing",
         "StatusLike": ".typing",
         "Subprotocol": ".typing",
+        "BytesLike": ".typing",
+        "DataLike": ".typing",
+        "PathLike": ".typing",
     },
     deprecated_aliases={**_OLDER_NAMES, "legacy": (".legacy:", "use tidegate.asyncio")},
     submodules=[

@@ -81,3 +81,10 @@ def test_signatures_of_methods():
     signature = inspect.signature(tidegate.ClientConnection.recv)
     assert list(signature.parameters) == ["self", "decode"]
     assert signature.return_annotation == "Coroutine[Any, Any, Data]"
+
+
+def test_what_is_raised_and_given_is_at_the_top():
+    for module in (tidegate.exceptions, tidegate.datastructures, tidegate.frames):
+        assert set(module.__all__) <= set(tidegate.__all__)
+    names = {"Connection", "ConnectionEvent", "DataLike", "Limits", "Listener", "ProxyPolicy"}
+    assert names <= set(tidegate.__all__)

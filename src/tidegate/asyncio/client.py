@@ -22,6 +22,7 @@ from ..http11 import USER_AGENT, Response
 from ..protocol import CONNECTING, OPEN
 from ..proxy.environment import may_have_proxy
 from .connection import Connection
+from .options import refuse_unknown_client
 from .transports import create_connection as create_tcp_connection
 from .transports import create_unix_connection
 
@@ -259,6 +260,7 @@ class connect(Dialling):
         listener: Callable[[], Listener] | None = None,
         **kwargs: Unpack[ClientOptions],
     ) -> None:
+        refuse_unknown_client(kwargs, connect)
         options: dict[str, Any] = {
             "ping_interval": ping_interval,
             "ping_timeout": ping_timeout,

@@ -9,6 +9,7 @@ from ..headers import override
 from ..proxy.choice import ProxyLike
 from ..proxy.url import Proxy, parse_proxy, parse_proxy_url
 from .client import connect
+from .options import refuse_unknown_client
 
 __all__ = ["Client"]
 
@@ -58,6 +59,7 @@ class Client:
         proxy_url: str | None = None,
         **defaults: t.Any,
     ) -> None:
+        refuse_unknown_client(defaults, connect)
         self.defaults = defaults
         self.set_proxy(proxy)
         url = http_proxy if http_proxy is not None else proxy_url

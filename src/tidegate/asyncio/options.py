@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypedDict
+import asyncio
+from typing import TYPE_CHECKING, Any, TypedDict
+
+from ..core.arguments import refuse_unknown_arguments
 
 if TYPE_CHECKING:
     import socket
     import ssl as ssl_module
+    from collections.abc import Callable, Iterable
 
     from ..datastructures import HeadersLike
     from ..proxy import Timeouts
@@ -14,7 +18,7 @@ if TYPE_CHECKING:
     from ..proxy.url import SSLLike
     from ..typing import PathLike
 
-__all__ = ["ClientOptions", "ServerOptions"]
+__all__ = ["ClientOptions", "ServerOptions", "refuse_unknown_client", "refuse_unknown_server"]
 
 
 class CommonOptions(TypedDict, total=False):
@@ -59,3 +63,22 @@ class ClientOptions(CommonOptions, total=False):
     proxy_server_hostname: str | None
     proxy_ssl: SSLLike | None
     proxy_timeouts: Timeouts | None
+
+
+# What there is in the type comes first, as most programs need no more.
+SERVER_OPTIONS = ServerOptions.__optional_keys__
+CLIENT_OPTIONS = ClientOptions.__optional_keys__
+
+
+def refuse_unknown_server(arguments: Iterable[str], *functions: Callable[..., Any]) -> None:
+    """Refuse arguments that neither ``functions`` know, nor the event loop for a server."""
+    loop = asyncio.AbstractEventLoop
+    below = (loop.create_server, loop.create_unix_server)
+    refuse_unknown_arguments("serve", arguments, SERVER_OPTIONS, *functions, *below)
+
+
+def refuse_unknown_client(arguments: Iterable[str], *functions: Callable[..., Any]) -> None:
+    """Refuse arguments that neither ``functions`` know, nor the event loop for a client."""
+    loop = asyncio.AbstractEventLoop
+    below = (loop.create_connection, loop.create_unix_connection)
+    refuse_unknown_arguments("connect", arguments, CLIENT_OPTIONS, *functions, *below)

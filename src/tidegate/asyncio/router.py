@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..core.routing import Routes
 from ..http11 import Request, Response
+from .options import refuse_unknown_server
 from .server import Server, ServerConnection, serve
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ def route(
         **kwargs: the arguments of `serve`.
 
     """
+    refuse_unknown_server(kwargs, serve, route)
     url_scheme = "ws" if ssl is None else "wss"
     if ssl is not None and ssl is not True:
         kwargs["ssl"] = ssl

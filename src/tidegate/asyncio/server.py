@@ -20,6 +20,7 @@ from ..frames import Close, CloseCode
 from ..http11 import SERVER
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..utils import get_socket_name
+from .options import refuse_unknown_server
 from .server_connection import ServerConnection
 from .transports import create_server, create_unix_server, tls_beginner
 
@@ -346,6 +347,7 @@ def serve(
         ValueError: if an argument has a value that can't be used.
 
     """
+    refuse_unknown_server(kwargs, serve)
     for_loop: dict[str, Any] = {**kwargs}
     connection_options: dict[str, Any] = {
         "ping_interval": ping_interval,

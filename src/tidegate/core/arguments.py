@@ -1,11 +1,17 @@
-"""Arguments: those about proxies, those of the older API, which are refused, and limits."""
+"""Arguments: those about proxies, and those that are refused, with their names."""
 
 from __future__ import annotations
 
+import re
 import sys
-from typing import Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any
 
+from ..datastructures import Headers
 from ..identity import way_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 # What was called so until version 13 of websockets -> what to do now.
 OLDER_ARGUMENTS = {
@@ -28,6 +34,9 @@ OLDER_ARGUMENTS = {
         "timeout": "use open_timeout= and close_timeout=",
     },
 }
+
+# Those that say how long something may take, besides open_timeout.
+TIMES = ("ping_interval", "ping_timeout", "close_timeout")
 
 # What connect() takes besides the arguments of loop.create_connection(), for proxies.
 PROXY_ARGUMENTS = (
@@ -53,6 +62,126 @@ def refuse_older_arguments(function: str, kwargs: dict[str, Any]) -> None:
                 f"{function}() got {name}=, an argument of the older API of websockets (13 and "
                 f"before): {advice}{way_out()}"
             )
+
+
+def refuse_unknown_arguments(
+    function: str,
+    arguments: Iterable[str],
+    options: Collection[str],
+    *functions: Callable[..., Any],
+) -> None:
+    """Refuse arguments that there aren't.
+
+    Args:
+        function: what got them.
+        arguments: the names of those that it has no parameter for.
+        options: names that it takes nevertheless.
+        *functions: all that it hands them on to, and itself: what they have parameters for, it
+            takes as well, or would have taken under the right name.
+
+    Raises:
+        TypeError: if there is one; it names the one that was meant.
+
+    """
+    unknown = [name for name in arguments if name not in options]
+    if not unknown:
+        return
+    import difflib
+    import inspect
+
+    known = {*options}
+    for each in functions:
+        known.update(
+            name
+            for name, parameter in inspect.signature(each).parameters.items()
+            if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+        )
+    # These are refused as well, with advice of their own.
+    for name in unknown:
+        if name not in known and name not in OLDER_ARGUMENTS[function]:
+            meant = difflib.get_close_matches(name, known, n=1)
+            advice = f"; did you mean {meant[0]}=?" if meant else ""
+            raise TypeError(f"{function}() got an unexpected keyword argument {name!r}{advice}")
+
+
+def check_headers(**arguments: Any) -> Headers:
+    """Give headers that a program gives, which are refused before there is a connection.
+
+    Args:
+        **arguments: one, by its name.
+
+    Raises:
+        TypeError: if they aren't a mapping or pairs of text.
+        InvalidHeader: if they can't be sent; it is a ValueError.
+
+    """
+    [(name, headers)] = arguments.items()
+    wrong = isinstance(headers, (str, bytes))
+    if not wrong:
+        try:
+            items = headers if hasattr(headers, "keys") else [*headers]
+            wrong = any(isinstance(item, (str, bytes)) for item in items) and items is not headers
+            if not wrong:
+                return Headers(items)
+        except TypeError:
+            wrong = True
+        except ValueError as exc:
+            # What is wrong with a header in itself is said by an exception of ours.
+            if type(exc) is not ValueError:
+                raise
+    raise TypeError(
+        f"{name} must be a mapping or pairs of name and value, not {headers!r}: "
+        f'write {name}={{"Name": "value"}}'
+    )
+
+
+def check_origins(origins: Any) -> None:
+    """Refuse acceptable origins that can't be compared with one.
+
+    Raises:
+        TypeError: if they aren't a list of text, patterns and None.
+
+    """
+    if origins is None:
+        return
+    if isinstance(origins, (str, bytes)) or not isinstance(origins, Collection):
+        raise TypeError(f"origins must be a list, not {origins!r}: write origins=[{origins!r}]")
+    for origin in origins:
+        if not (origin is None or isinstance(origin, (str, re.Pattern))):
+            raise TypeError(f"origins must be text, compiled patterns or None, not {origin!r}")
+
+
+def check_extensions(extensions: Any) -> None:
+    """Refuse extensions that aren't a list.
+
+    Raises:
+        TypeError: if they aren't.
+
+    """
+    if extensions is not None and (
+        isinstance(extensions, (str, bytes)) or not isinstance(extensions, Collection)
+    ):
+        raise TypeError(f"extensions must be a list of their factories, not {extensions!r}")
+
+
+def check_seconds(**arguments: Any) -> None:
+    """Refuse times that aren't numbers.
+
+    Args:
+        **arguments: times by the names of their arguments, in seconds; None for no limit.
+
+    Raises:
+        TypeError: if there is one that is something else.
+        ValueError: if one isn't a number, as IEEE 754 has it.
+
+    """
+    for name, seconds in arguments.items():
+        if seconds is None:
+            continue
+        if not hasattr(seconds, "__float__"):
+            raise TypeError(f"{name} must be a number of seconds or None, not {seconds!r}")
+        if seconds != seconds:
+            raise ValueError(f"{name} must be a number of seconds or None, not {seconds!r}")
 
 
 def check_tls(secure: bool, kwargs: dict[str, Any]) -> None:

@@ -20,7 +20,16 @@ from ..extensions.permessage_deflate import enable_client_permessage_deflate
 from ..headers import CREDENTIALS, override, refuse_handshake, validate_subprotocols
 from ..protocol import CLOSED, LOGGERS, Side
 from ..uri import WebSocketURI, decode_uri, parse_uri, tls_name
-from .arguments import PROXY_ARGUMENTS, check_limits, check_tls, refuse_older_arguments
+from .arguments import (
+    PROXY_ARGUMENTS,
+    TIMES,
+    check_extensions,
+    check_headers,
+    check_limits,
+    check_seconds,
+    check_tls,
+    refuse_older_arguments,
+)
 from .checks import check_connection_class, check_function
 
 if TYPE_CHECKING:
@@ -190,6 +199,7 @@ class Dialling:
         self.original_uri = uri
         self.without_credentials = False
         self.redirects = 0
+        check_extensions(extensions)
         if subprotocols is not None:
             validate_subprotocols(subprotocols)
         if compression == "deflate":
@@ -204,9 +214,13 @@ class Dialling:
                 if name in connection_options
             },
         )
+        check_seconds(
+            open_timeout=open_timeout,
+            **{name: connection_options[name] for name in TIMES if name in connection_options},
+        )
         # Headers that can't be sent are refused here, before there is a connection.
         if additional_headers is not None:
-            headers = Headers(additional_headers)
+            headers = check_headers(additional_headers=additional_headers)
             refuse_handshake(headers)
             if isinstance(additional_headers, Iterator):
                 # It can't be iterated over again, for a redirect or to reconnect.

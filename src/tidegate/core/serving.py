@@ -9,7 +9,14 @@ from ..extensions.permessage_deflate import enable_server_permessage_deflate
 from ..headers import validate_subprotocols
 from ..server import ServerProtocol
 from .acceptance import OpeningOptions
-from .arguments import check_limits, refuse_older_arguments
+from .arguments import (
+    TIMES,
+    check_extensions,
+    check_limits,
+    check_origins,
+    check_seconds,
+    refuse_older_arguments,
+)
 from .checks import check_connection_class, check_function, check_handler
 from .listener import is_listener_factory
 
@@ -79,6 +86,8 @@ class Serving:
             "client_subprotocols",
         )
         check_connection_class(create_connection, connection_class)
+        check_origins(origins)
+        check_extensions(extensions)
         if subprotocols is not None:
             validate_subprotocols(subprotocols)
         if compression == "deflate":
@@ -90,6 +99,12 @@ class Serving:
             max_queue=connection_options["max_queue"],
             write_limit=connection_options.get("write_limit"),
         )
+        check_seconds(
+            open_timeout=open_timeout,
+            **{name: connection_options[name] for name in TIMES if name in connection_options},
+        )
+        if limits is not None and not hasattr(limits, "admit"):
+            raise TypeError(f"limits must be a tidegate.Limits, not {limits!r}")
         if server_header is not None:
             Headers(Server=server_header)
         self.create_connection: Any = (

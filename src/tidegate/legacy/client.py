@@ -7,6 +7,7 @@ import functools
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..asyncio.client import connect as connect_newer
+from ..asyncio.options import refuse_unknown_client
 from ..client import (
     BACKOFF_FACTOR,
     BACKOFF_INITIAL_DELAY,
@@ -16,9 +17,8 @@ from ..client import (
     backoff,
     is_certificate_error,
 )
-from ..core.arguments import check_limits
+from ..core.arguments import check_headers, check_limits, check_seconds
 from ..core.dialling import REDIRECTS
-from ..datastructures import Headers
 from ..exceptions import InvalidHeader, InvalidStatus
 from ..http11 import USER_AGENT
 from ..protocol import LOGGERS, Side
@@ -229,6 +229,7 @@ class Connect(connect_newer):
         **kwargs: Any,
     ) -> None:
         refuse_newer_arguments("connect", "WebSocketClientProtocol", kwargs)
+        refuse_unknown_client(kwargs, Connect, connect_newer)
         older = take_older_arguments("connect", kwargs)
         klass = older.pop("klass", None)
         create_protocol = create_protocol or klass or WebSocketClientProtocol
@@ -243,7 +244,9 @@ class Connect(connect_newer):
             subprotocols=subprotocols,
             compression=compression,
             # Headers that can't be sent are found now.
-            additional_headers=None if extra_headers is None else Headers(extra_headers),
+            additional_headers=(
+                None if extra_headers is None else check_headers(extra_headers=extra_headers)
+            ),
             user_agent_header=user_agent_header,
             proxy=proxy,
             process_exception=process_exception,
@@ -254,6 +257,9 @@ class Connect(connect_newer):
         )
         self.create_protocol = create_protocol
         check_limits(max_size=max_size, max_queue=max_queue, write_limit=write_limit)
+        check_seconds(
+            ping_interval=ping_interval, ping_timeout=ping_timeout, close_timeout=close_timeout
+        )
         self.protocol_options = {
             "origin": origin,
             "extensions": self.protocol_kwargs["extensions"],

@@ -8,9 +8,16 @@ import http
 import inspect
 from typing import TYPE_CHECKING, Any
 
+from ..asyncio.options import refuse_unknown_server
 from ..asyncio.server import Server
 from ..asyncio.transports import create_server, create_unix_server
-from ..core.arguments import check_limits
+from ..core.arguments import (
+    check_extensions,
+    check_headers,
+    check_limits,
+    check_origins,
+    check_seconds,
+)
 from ..core.checks import check_function
 from ..datastructures import Headers, HeadersLike
 from ..exceptions import InvalidMethod, InvalidProtocol, WebSocketException
@@ -628,6 +635,7 @@ class Serve:
         **kwargs: Any,
     ) -> None:
         refuse_newer_arguments("serve", "WebSocketServerProtocol", kwargs)
+        refuse_unknown_server(kwargs, Serve)
         older = take_older_arguments("serve", kwargs)
         klass = older.pop("klass", None)
         create_protocol = create_protocol or klass or WebSocketServerProtocol
@@ -646,7 +654,9 @@ class Serve:
             check_function("extra_headers", extra_headers, ("path", "request_headers"))
         else:
             # Headers that can't be sent are found now.
-            Headers(extra_headers or ())
+            check_headers(extra_headers=extra_headers or ())
+        check_origins(origins)
+        check_extensions(extensions)
         if subprotocols is not None:
             validate_subprotocols(subprotocols)
         if compression == "deflate":
@@ -654,6 +664,12 @@ class Serve:
         elif compression is not None:
             raise ValueError(f"unsupported compression: {compression}")
         check_limits(max_size=max_size, max_queue=max_queue, write_limit=write_limit)
+        check_seconds(
+            open_timeout=open_timeout,
+            ping_interval=ping_interval,
+            ping_timeout=ping_timeout,
+            close_timeout=close_timeout,
+        )
         if kwargs.get("ssl") is not None and open_timeout is not None:
             # A client that never begins TLS is one that doesn't do the opening handshake.
             kwargs.setdefault("ssl_handshake_timeout", open_timeout)

@@ -6,9 +6,16 @@ import logging
 import ssl
 from collections.abc import Generator
 
-from tidegate import Client, ClientConnection, Origin, Subprotocol, connect, unix_connect
-from tidegate.asyncio.client import ConnectionEvent
-from tidegate.asyncio.listener import Listener
+from tidegate import (
+    Client,
+    ClientConnection,
+    ConnectionEvent,
+    Listener,
+    Origin,
+    Subprotocol,
+    connect,
+    unix_connect,
+)
 
 
 def told(event: ConnectionEvent) -> None:

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from werkzeug.routing import Map, Rule
 
 from tidegate import (
+    Limits,
+    Listener,
     Request,
     Response,
     ServerConnection,
@@ -18,8 +20,6 @@ from tidegate import (
     serve,
     unix_serve,
 )
-from tidegate.asyncio.listener import Listener
-from tidegate.asyncio.server import Limits
 
 
 async def handler(connection: ServerConnection) -> None:
