@@ -26,6 +26,7 @@ from .headers import (
     parse_subprotocol,
     parse_upgrade,
 )
+from .hints import add_hint, hint_for_answer, hint_for_status
 from .http11 import Request, Response, read_response
 from .imports import lazy_import
 from .protocol import CLIENT, CONNECTING, OPEN, Protocol, State
@@ -121,11 +122,15 @@ class ClientProtocol(Protocol):
         """Read the handshake response; a generator that yields when it needs more bytes."""
         reader = self.reader
         assert reader is not None
+        while not reader.buffer and not reader.eof:
+            yield
+        beginning = bytes(reader.buffer[:16])
         try:
             response = yield from read_response(reader, self.take_refusal)
         except Exception as exc:
             self.handshake_exc = InvalidMessage("did not receive a valid HTTP response")
             self.handshake_exc.__cause__ = without_frames(exc)
+            add_hint(self.handshake_exc, hint_for_answer(self.uri, beginning))
         else:
             if self.debug:
                 self.logger.debug("< HTTP/1.1 %d %s", response.status_code, response.reason_phrase)
@@ -163,7 +168,12 @@ class ClientProtocol(Protocol):
             return None
         if self.reader is not None and "Transfer-Encoding" not in self.refusal.headers:
             self.refusal.body = bytes(self.reader.buffer)
-        return InvalidStatus(self.refusal)
+        return self.refused(self.refusal)
+
+    def refused(self, response: Response) -> InvalidStatus:
+        """Give the exception for a response that isn't an upgrade."""
+        hint = hint_for_status(self.uri, response.status_code, response.body)
+        return add_hint(InvalidStatus(response), hint)
 
     def process_response(self, response: Response) -> None:
         """Check a handshake response (RFC 6455, section 4.1).
@@ -176,7 +186,7 @@ class ClientProtocol(Protocol):
 
         """
         if response.status_code != 101:
-            raise InvalidStatus(response)
+            raise self.refused(response)
         headers = response.headers
         check_response_headers(headers, self.key)
         self.extensions = self.process_extensions(headers)

@@ -271,7 +271,8 @@ class ProxyError(InvalidHandshake):
     Attributes:
         proxy: the proxy, None if it isn't known.
         source: where it was found, such as ``the environment variable https_proxy``.
-        target: whom the proxy was asked to connect to, as ``host:port``.
+        target: whom the step was to connect to, as ``host:port``.
+        server: the server that all was about, as ``host:port``.
         step: what failed: ``resolve``, ``connect``, ``TLS to proxy``, ``authenticate``,
             ``CONNECT``, ``TLS to server`` or ``handshake``.
         elapsed: how long the attempt took, in seconds.
@@ -283,6 +284,7 @@ class ProxyError(InvalidHandshake):
     proxy: Proxy | None = None
     source: str | None = None
     target: str | None = None
+    server: str | None = None
     step: str | None = None
     elapsed: float | None = None
     response: Response | None = None
@@ -303,6 +305,8 @@ class ProxyError(InvalidHandshake):
             lines.append(f"  proxy: {printable(str(self.proxy))}{source}")
         if self.target is not None:
             lines.append(f"  target: {printable(self.target)}")
+        if self.server is not None and self.server != self.target:
+            lines.append(f"  server: {printable(self.server)}")
         if self.step is not None:
             after = "" if self.elapsed is None else f", after {self.elapsed:.3f} seconds"
             lines.append(f"  failed at: {self.step}{after}")

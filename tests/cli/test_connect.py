@@ -230,6 +230,30 @@ async def test_certificates(certificates, tmp_path):
             assert (status, out) == (0, "echo: hello\n")
 
 
+async def test_what_to_try(certificates):
+    """In the words of the command."""
+    async with serving(ssl=certificates[0]) as uri, serving() as plain:
+        for place, hint in (
+            (uri, "if the CA of the server .* give the path of its certificate with --ca"),
+            (uri.replace("wss:", "ws:"), f"try {uri.rstrip('/')}"),
+            (plain.replace("ws:", "wss:"), f"try {plain.rstrip('/')}"),
+            ("ws://127.0.0.1:9/", "nothing listens there: check host and port"),
+            ("ws://nosuch.invalid/", "check the name of the server"),
+        ):
+            status, _, err = await converse(place)
+            assert status == 1
+            last = err.splitlines()[-1]
+            assert last.startswith("Hint: ")
+            assert re.search(hint, last)
+
+
+async def test_what_to_try_with_a_proxy(certificates):
+    async with HTTPProxyServer(ssl=certificates[0]) as proxy:
+        _, _, err = await converse("ws://ws.test/", "--proxy", proxy.url)
+        assert "give the path of its certificate with --proxy-ca" in err
+        assert "Hint: " not in err
+
+
 @pytest.mark.parametrize("option", ["--ca", "--cert"])
 async def test_files_that_are_no_certificates(option, tmp_path):
     for name, words in [("missing.pem", "No such file"), ("empty.pem", "")]:

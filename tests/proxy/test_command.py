@@ -192,6 +192,18 @@ class TestProbe:
         status, out, _ = route("ws://127.0.0.1:1/", "--probe")
         assert status == 1
         assert "failed: connecting to 127.0.0.1:1 failed: Connection refused" in out
+        assert "hint: nothing listens there" in out
+
+    def test_direct_failure_of_tls(self, route, websocket_server):
+        status, out, _ = route(f"wss://127.0.0.1:{websocket_server}/", "--probe")
+        assert status == 1
+        assert f"or try ws://127.0.0.1:{websocket_server}\n" in out
+        assert "tunnel" not in out
+
+    def test_direct_refusal(self, route, http_proxy):
+        status, out, _ = route(f"ws://127.0.0.1:{http_proxy.port}/", "--probe")
+        assert status == 1
+        assert "hint: this is a web server that has no WebSocket at /" in out
 
     def test_certificates_that_are_not_there(self, route):
         status, out, _ = route("wss://127.0.0.1:1/", "--probe", "--ca", "/no/such/ca.pem")
@@ -224,5 +236,5 @@ class TestProbe:
         arguments = (f"ws://127.0.0.1:{websocket_server}/", "--proxy", https_proxy.url, "--probe")
         status, out, _ = route(*arguments)
         assert status == 1
-        assert "give the path of its certificate as proxy_ssl" in out
+        assert "give the path of its certificate with --proxy-ca" in out
         assert route(*arguments, "--proxy-ca", str(https_proxy_ca))[0] == 0

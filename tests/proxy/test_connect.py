@@ -288,8 +288,9 @@ class TestFailures:
             with pytest.raises(InvalidStatus) as raised:
                 await connect(uri, proxy=proxy.url)
             assert raised.value.__notes__ == [
+                "hint: the server may want another origin, a cookie, or a token: ask who runs it",
                 "the opening handshake through the proxy failed; "
-                f"the proxy is {proxy.url}, from the argument proxy"
+                f"the proxy is {proxy.url}, from the argument proxy",
             ]
 
     async def test_handshake_that_is_not_answered(self):

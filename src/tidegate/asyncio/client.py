@@ -18,6 +18,7 @@ from ..core.dialling import (
 from ..core.listener import Listener, attach
 from ..datastructures import HeadersLike
 from ..exceptions import ProxyError
+from ..hints import explained
 from ..http11 import USER_AGENT, Response
 from ..protocol import CONNECTING, OPEN
 from ..proxy.environment import may_have_proxy
@@ -368,14 +369,13 @@ class connect(Dialling):
     async def connect(self) -> ClientConnection:
         """Connect, following redirects, which are not remembered for the next time."""
         self.start_over()
-        connection: ClientConnection | None = None
         timeout = asyncio.timeout(self.open_timeout)
         try:
             async with timeout:
                 while True:
-                    # What redirected here has nothing more to say.
-                    connection = None
-                    connection = await self.open_tcp_connection()
+                    with explained(self.ws_uri):
+                        connection = await self.open_tcp_connection()
+                    self.opening = connection.protocol
                     try:
                         await self.shake_hands(connection)
                     except Exception as exc:
@@ -385,15 +385,14 @@ class connect(Dialling):
                         connection.transport.abort()
                         raise
                     else:
+                        self.opening = None
                         return connection
-        except (ProxyError, TimeoutError) as exc:
-            refusal = None if connection is None else connection.protocol.known_refusal()
-            if refusal is not None and isinstance(exc, TimeoutError):
-                # Only the rest of an explanation is missing.
+        except TimeoutError as exc:
+            if refusal := self.refusal():
                 raise refusal from exc
             if isinstance(exc, ProxyError) or not timeout.expired():
                 raise
-            raise timed_out(exc) from exc
+            raise timed_out(exc, self.ws_uri, self.opening is not None) from exc
         finally:
             # It refers to the task, which refers to the exception that this frame may raise.
             del timeout

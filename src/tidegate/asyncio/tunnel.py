@@ -18,16 +18,9 @@ from ..proxy.attempts import Attempts, check_proxy_tls, tunnel_options, where_to
 from ..proxy.choice import ProxyLike, choose, choose_async
 from ..proxy.environment import HAS_SYSTEM_SETTINGS
 from ..proxy.hop import Hop, HopState, Target
-from ..proxy.passage import (
-    CONNECT,
-    CONNECT_TCP,
-    HANDSHAKE,
-    RESOLVE,
-    SERVER_TLS,
-    Passage,
-    check_silence,
-)
+from ..proxy.passage import Passage, check_silence
 from ..proxy.routes import Route
+from ..proxy.steps import CONNECT, CONNECT_TCP, HANDSHAKE, RESOLVE, SERVER_TLS
 from ..proxy.tls import make_context
 from ..proxy.url import Proxy, SSLLike
 from ..proxy.walk import Connect, Disconnect, Negotiate, Secure, walk

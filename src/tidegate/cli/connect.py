@@ -15,13 +15,15 @@ from ..exceptions import (
     ConnectionClosedOK,
     InvalidStatus,
     ProtocolError,
+    ProxyError,
     WebSocketException,
 )
 from ..frames import Opcode
 from ..headers import validate_subprotocols
+from ..hints import hint_of
 from ..http11 import Request, Response
 from ..printable import printable, without_password
-from ..proxy.command import chosen_proxy
+from ..proxy.command import chosen_proxy, with_options
 from ..typing import Subprotocol
 from ..uri import parse_uri
 from .commands import INTERRUPTED
@@ -199,6 +201,9 @@ async def talk(args: argparse.Namespace, console: Console) -> int:
         connection = await make_connect(args, console)
     except (OSError, ValueError, WebSocketException) as exc:
         console.remark(f"Failed to connect to {uri}: {explain(exc)}.")
+        # Those of proxies have it in their text.
+        if not isinstance(exc, ProxyError) and (hint := hint_of(exc)) is not None:
+            console.remark(f"Hint: {with_options(hint)}.")
         return 1
     console.remark(f"Connected to {uri}.")
     receiving = asyncio.create_task(show_messages(connection, console))
@@ -270,7 +275,7 @@ def show_latency(pong: asyncio.Future[float], console: Console) -> None:
 
 def explain(exc: Exception) -> str:
     """Say why connecting failed."""
-    text = str(exc).rstrip(".") or type(exc).__name__
+    text = with_options(str(exc).rstrip(".")) or type(exc).__name__
     if isinstance(exc, InvalidStatus) and exc.response.body:
         body = bytes(exc.response.body).decode(errors="replace")
         text += f" ({printable(body.strip())})"

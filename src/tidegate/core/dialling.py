@@ -18,6 +18,7 @@ from ..datastructures import Headers, HeadersLike
 from ..exceptions import InvalidMessage, InvalidStatus, InvalidURI, SecurityError
 from ..extensions.permessage_deflate import enable_client_permessage_deflate
 from ..headers import CREDENTIALS, override, refuse_handshake, validate_subprotocols
+from ..hints import add_hint, hint_for_time
 from ..protocol import CLOSED, LOGGERS, Side
 from ..uri import WebSocketURI, decode_uri, parse_uri, tls_name
 from .arguments import (
@@ -256,6 +257,8 @@ class Dialling:
         self.listener = listener
         self.create_connection_kwargs = arguments
         self.connection: Any = None
+        # The state machine of the opening handshake, while there is one.
+        self.opening: ClientProtocol | None = None
 
     # Connecting once
 
@@ -272,6 +275,8 @@ class Dialling:
 
     def below(self) -> dict[str, Any]:
         """Give the arguments for what is below the connection, TLS being as the URI says."""
+        # What redirected here has nothing more to say.
+        self.opening = None
         kwargs = self.create_connection_kwargs.copy()
         # A redirect may have led elsewhere.
         check_tls(self.ws_uri.secure, kwargs)
@@ -352,6 +357,10 @@ class Dialling:
             new_ws_uri.username, new_ws_uri.password = old_uri.username, old_uri.password
         self.uri, self.ws_uri = new_uri, new_ws_uri
         return new_uri
+
+    def refusal(self) -> InvalidStatus | None:
+        """Give the server's refusal, if the time is up and only its explanation is missing."""
+        return None if self.opening is None else self.opening.known_refusal()
 
     # Connecting again and again
 
@@ -444,16 +453,20 @@ def is_ended_by_peer(protocol: Protocol) -> bool:
     return protocol.close_rcvd_then_sent is True or received.code != sent.code
 
 
-def timed_out(exc: BaseException) -> TimeoutError:
+def timed_out(exc: BaseException | None, uri: WebSocketURI, connected: bool) -> TimeoutError:
     """Give the exception for a time limit of opening, with what is known about how far it came.
 
     Args:
-        exc: what the time limit had raised.
+        exc: what the time limit had raised, if it had.
+        uri: the server.
+        connected: whether there was a connection, TLS included.
 
     """
     # If there is a proxy, what was cancelled says it. CPython 3.11.2 has it as the context only.
-    notes = getattr(exc.__cause__ or exc.__context__, "__notes__", ())
-    return TimeoutError("; ".join(["timed out during opening handshake", *notes]))
+    cause = None if exc is None else exc.__cause__ or exc.__context__
+    notes = getattr(cause, "__notes__", ())
+    late = TimeoutError("; ".join(["timed out during opening handshake", *notes]))
+    return add_hint(late, hint_for_time(uri, connected))
 
 
 def is_same_origin(one: WebSocketURI, other: WebSocketURI) -> bool:

@@ -37,9 +37,11 @@ class Auth:
 
     Attributes:
         blocking: whether its flow may take long, so that it needs a thread.
+        schemes: which schemes it can answer, in lower case; None if that isn't known.
     """
 
     blocking = False
+    schemes: frozenset[str] | None = None
 
     def flow(self, request: ConnectRequest, challenges: Sequence[Challenge] = ()) -> AuthFlow:
         """Converse: yield a value for ``Proxy-Authorization`` or None, and get the challenges.
@@ -63,6 +65,8 @@ class BasicAuth(Auth):
         ValueError: if the user name has a colon.
     """
 
+    schemes = frozenset({"basic"})
+
     def __init__(self, username: str, password: str) -> None:
         if ":" in username:
             raise ValueError("a user name for Basic authentication cannot have a colon")
@@ -75,6 +79,8 @@ class BasicAuth(Auth):
 
 class BearerAuth(Auth):
     """A token (RFC 6750 section 2.1), or a function that gives the one of the moment."""
+
+    schemes = frozenset({"bearer"})
 
     def __init__(self, token: str | Callable[[], str]) -> None:
         self.token = token

@@ -22,8 +22,8 @@ from .addresses import normalize
 from .credentials import AuthLike
 from .discovery import SystemSettings, discover
 from .hop import Target
-from .passage import AUTHENTICATE, CONNECT, CONNECT_TCP, PROXY_TLS, RESOLVE
 from .routes import Candidate, Route
+from .steps import AUTHENTICATE, CONNECT, CONNECT_TCP, PROXY_TLS, RESOLVE
 from .url import Proxy, parse_proxy
 
 __all__ = ["Failover", "ProxyLike", "choose", "choose_async", "route"]

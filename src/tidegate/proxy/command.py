@@ -14,6 +14,7 @@ import typing as t
 from pathlib import Path
 
 from ..exceptions import InvalidProxy, InvalidURI, WebSocketException
+from ..hints import hint_of
 from .choice import ProxyLike, route
 from .hop import Target
 from .passage import Passage
@@ -101,6 +102,23 @@ def chosen_proxy(values: list[str] | None) -> ProxyLike:
         return True
     proxies = [None if value.lower() == "none" else value for value in values]
     return proxies[0] if len(proxies) == 1 else proxies
+
+
+# What a hint calls an argument of `connect` -> what it is in a command.
+OPTIONS = {
+    "give it as server_hostname": "connect to that name",
+    "load it into a context for ssl": "give it with --cert",
+    "the certificate in the context given as ssl": "the certificate",
+    "as ssl": "with --ca",
+    "as proxy_ssl": "with --proxy-ca",
+}
+
+
+def with_options(text: str) -> str:
+    """Give a text with hints for a program as one for the command."""
+    for words, others in OPTIONS.items():
+        text = re.sub(rf"\b{words}\b", others, text)
+    return text
 
 
 def read_environment(path: Path) -> dict[str, str]:
@@ -204,8 +222,9 @@ async def probe_route(way: Route, args: argparse.Namespace) -> Probe:
                 transport.abort()
     except (WebSocketException, OSError) as exc:
         # The lines behind the first tell what the report has anyway, but for the reply.
-        probe.error = str(exc) or type(exc).__name__
-        probe.hint = getattr(exc, "hint", None)
+        probe.error = with_options(str(exc)) or type(exc).__name__
+        hint = hint_of(exc)
+        probe.hint = hint and with_options(hint)
     for step in passage.steps:
         proxy = None if step.proxy is None else step.proxy.url()
         probe.steps.append({"name": step.name, "proxy": proxy, "seconds": step.seconds})
@@ -222,3 +241,6 @@ def print_probe(probe: Probe) -> None:
         print(f"  {total * 1000:9.1f} ms  in all: the WebSocket connection is open")
     else:
         print(f"failed: {probe.error}")
+        # Those of proxies have it in their text.
+        if probe.hint is not None and probe.hint not in probe.error:
+            print(f"  hint: {probe.hint}")

@@ -25,6 +25,9 @@ class PasswordAuth(Auth):
         self.password = password
         self.digest = DigestAuth(username, password)
         self.blocking = is_negotiate_available()
+        self.schemes = frozenset({"basic", "digest"})
+        if is_negotiate_available():
+            self.schemes |= {"ntlm", "negotiate"}
 
     def flow(self, request: ConnectRequest, challenges: Sequence[Challenge] = ()) -> AuthFlow:
         # Basic has no way to tell a colon in the name from the one behind it.

@@ -21,6 +21,8 @@ class DigestAuth(Auth):
     gave is used again, counted, until the proxy wants another.
     """
 
+    schemes = frozenset({"digest"})
+
     def __init__(self, username: str, password: str) -> None:
         self.username = username
         self.password = password

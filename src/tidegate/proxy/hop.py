@@ -120,7 +120,7 @@ class Hop:
 
     def receive_data(self, data: bytes | bytearray | memoryview) -> None:
         """Take bytes that came from the proxy."""
-        self.heard = True
+        self.heard = self.heard or len(data) > 0
         self.input += data
         self.advance()
 
@@ -188,7 +188,7 @@ class Hop:
         """Give the error for a connection that the proxy closed before its answer was whole."""
         return InvalidProxyMessage(
             "the proxy closed the connection before its answer was whole",
-            hint=hint_for_silence(self.proxy),
+            hint=hint_for_silence(self.proxy, self.target, self.step, self.heard),
             transient=True,
         )
 

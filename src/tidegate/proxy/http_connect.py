@@ -154,7 +154,8 @@ class HTTPConnectHop(Hop):
         self.refused = True
         yield from self.read_body(EXCERPT_SIZE)
         return InvalidProxyStatus(
-            self.response, hint=hint_for_status(self.proxy, self.target, self.response)
+            self.response,
+            hint=hint_for_status(self.proxy, self.target, self.response, self.auth),
         )
 
     # Reading responses, from proxies as they are

@@ -41,6 +41,8 @@ class NegotiateAuth(Auth):
         ImportError: if pyspnego isn't installed.
     """
 
+    schemes = frozenset({"ntlm", "negotiate"})
+
     blocking = True
 
     def __init__(

@@ -23,29 +23,30 @@ from ..exceptions import (
     ProxyTLSError,
 )
 from .hints import (
-    hint_for_certificate,
     hint_for_connection,
     hint_for_handshake,
     hint_for_loopback,
+    hint_for_proxy_certificate,
+    hint_for_proxy_tls,
     hint_for_timeout,
-    hint_for_tls,
 )
 from .hop import Hop, Target, quoted
 from .routes import Route
+from .steps import (
+    AUTHENTICATE,
+    CONNECT,
+    CONNECT_TCP,
+    HANDSHAKE,
+    PROXY_TLS,
+    RESOLVE,
+    SERVER_TLS,
+)
 from .url import Proxy
 
 if t.TYPE_CHECKING:
     from ..http11 import Response
 
 __all__ = ["Passage", "Step", "Timeouts", "check_silence"]
-
-RESOLVE = "resolve"
-CONNECT_TCP = "connect"
-PROXY_TLS = "TLS to proxy"
-AUTHENTICATE = "authenticate"
-CONNECT = "CONNECT"
-SERVER_TLS = "TLS to server"
-HANDSHAKE = "handshake"
 
 
 @dataclasses.dataclass
@@ -203,7 +204,9 @@ class Passage:
                     raise self.connection_error(exc, step, target) from exc
                 raise ProxyTimeout(
                     f"{self.words_for(step, target)} took too long",
-                    hint=hint_for_timeout(name, proxy, target, hop is not None and hop.heard),
+                    hint=hint_for_timeout(
+                        name, proxy, target, hop is not None and hop.heard, self.through
+                    ),
                     transient=True,
                 ) from None
             except (ssl.SSLError, ssl.CertificateError) as exc:
@@ -213,7 +216,7 @@ class Passage:
             except InvalidMessage as exc:
                 raise ProxyHandshakeError(
                     f"{self.words_for(step, target)} failed: {exc}",
-                    hint=hint_for_handshake(self.route),
+                    hint=hint_for_handshake(self.route, exc),
                     transient=isinstance(exc.__cause__, EOFError),
                 ) from exc
         except ProxyError as exc:
@@ -229,6 +232,11 @@ class Passage:
             step.seconds = time.perf_counter() - started
 
     @property
+    def through(self) -> bool:
+        """Whether there is a proxy on the way."""
+        return self.route.proxy is not None
+
+    @property
     def described_proxy(self) -> str:
         """The proxy and where it was found."""
         source = self.route.source
@@ -240,6 +248,7 @@ class Passage:
         exc.source = self.route.source
         exc.step = step.name if hop is None else hop.step
         exc.target = str(target)
+        exc.server = str(self.route.destination)
         exc.elapsed = time.perf_counter() - self.started
         if hop is not None:
             if exc.response is None:
@@ -268,14 +277,13 @@ class Passage:
             # The event loop has texts of its own, and none at all for a connection that is lost.
             why = os.strerror(exc.errno) if exc.errno else str(exc) or "the connection was lost"
             what = f"{self.words_for(step, target)} failed: {why}"
-        return ProxyConnectionError(
-            what, hint=hint_for_connection(exc, step.name, step.proxy, target), transient=True
-        )
+        hint = hint_for_connection(exc, step.name, step.proxy, target, self.through)
+        return ProxyConnectionError(what, hint=hint, transient=True)
 
     def tls_error(self, exc: OSError, step: Step, target: Target) -> ProxyError:
         """Make the exception for TLS that fails in a step."""
         what = f"{self.words_for(step, target)} failed: {exc}"
         proxy = step.proxy
         if isinstance(exc, ssl.SSLCertVerificationError):
-            return ProxyCertificateError(what, hint=hint_for_certificate(exc, proxy))
-        return ProxyTLSError(what, hint=hint_for_tls(exc, proxy))
+            return ProxyCertificateError(what, hint=hint_for_proxy_certificate(exc, proxy))
+        return ProxyTLSError(what, hint=hint_for_proxy_tls(exc, step.name, proxy, target))

@@ -6,7 +6,7 @@ from collections.abc import Generator
 
 from ..exceptions import InvalidProxyMessage, ProxyError
 from .addresses import IPAddress, parse_address
-from .hints import hint_for_garbage, with_password
+from .hints import hint_for_garbage, with_password, with_scheme
 from .hop import Hop, Reconnect, Target, quoted
 from .url import Proxy
 
@@ -38,8 +38,22 @@ REPLIES5 = {
 
 ADDRESS_TYPE_NOT_SUPPORTED = 8
 
+HINTS4 = {
+    0x5B: "the proxy cannot reach {target}, or its rules forbid it: check host and port, or ask who"
+    " runs the proxy; it may also want a user: {user}",
+    0x5C: "the proxy wants to know the user from identd; ask who runs it, or use another proxy",
+    0x5D: "the user in the proxy's URL has to be the one that runs this program",
+}
+
 HINTS5 = {
+    1: "the proxy's log says why; it may not know the name {target}, or have no way to it",
     2: "ask who runs the proxy to allow {target}",
+    3: "the proxy has no way to that network, maybe none for IPv6; {names}",
+    4: "the proxy is there but cannot reach {target}: check host and port; {names}",
+    5: "the proxy reached {target}, where nothing listens: check host and port, and whether it"
+    " runs",
+    6: "the proxy is there but cannot reach {target}",
+    7: "this proxy doesn't make connections; use another one",
     8: "let the proxy resolve the name: use socks5h://, or another kind of address",
 }
 
@@ -119,7 +133,13 @@ class SOCKS4Hop(SOCKSHop):
         code = reply[1]
         if code != GRANTED4:
             reason = REPLIES4.get(code, f"unknown reply {code:#04x}")
-            raise ProxyError(f"SOCKS4 proxy refused: {reason}", transient=code == 0x5B)
+            hint = HINTS4.get(code)
+            url = with_scheme(self.proxy, self.proxy.scheme, "user@")
+            raise ProxyError(
+                f"SOCKS4 proxy refused: {reason}",
+                hint=hint and hint.format(target=self.target, user=url),
+                transient=code == 0x5B,
+            )
 
 
 class SOCKS5Hop(SOCKSHop):
@@ -178,10 +198,13 @@ class SOCKS5Hop(SOCKSHop):
         """Say no in the proxy's stead."""
         reason, transient = REPLIES5.get(code, (f"unknown reply {code:#04x}", False))
         hint = HINTS5.get(code)
+        names = "ask who runs it"
+        if self.needs_addresses:
+            names = "let it look up the name itself: use socks5h://"
         self.wrong_kind = code == ADDRESS_TYPE_NOT_SUPPORTED
         raise ProxyError(
             f"SOCKS5 proxy refused: {reason}",
-            hint=hint and hint.format(target=self.target),
+            hint=hint and hint.format(target=self.target, names=names),
             transient=transient,
         )
 

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from ..exceptions import InvalidProxyMessage
 from ..uri import tls_name
 from .hop import Hop, HopState, Target
-from .passage import CONNECT, PROXY_TLS, SERVER_TLS, Passage
+from .passage import Passage
 from .routes import make_hop
+from .steps import CONNECT, PROXY_TLS, SERVER_TLS
 from .tls import make_context
 from .url import Proxy, SSLLike
 

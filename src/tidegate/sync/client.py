@@ -15,6 +15,7 @@ from ..core.dialling import (
     timed_out,
 )
 from ..exceptions import ProxyError
+from ..hints import explained
 from ..http11 import USER_AGENT, Response
 from ..protocol import CONNECTING, OPEN
 from .connection import Connection
@@ -274,19 +275,21 @@ class reconnect(Dialling):
                 connection = self.open_connection(deadline)
                 if connection is not None:
                     return connection
-        except ProxyError:
-            raise
         except TimeoutError as exc:
-            if deadline is None or time.monotonic() < deadline:
+            if refusal := self.refusal():
+                raise refusal from exc
+            if isinstance(exc, ProxyError) or deadline is None or time.monotonic() < deadline:
                 raise
-            raise timed_out(exc) from exc
+            raise timed_out(exc, self.ws_uri, self.opening is not None) from exc
 
     def open_connection(self, deadline: float | None) -> ClientConnection | None:
         """Connect to where the URI leads now; None if there is a redirect from there."""
-        sock, layers, early, passage = open_way(self, deadline)
+        with explained(self.ws_uri):
+            sock, layers, early, passage = open_way(self, deadline)
+        self.opening = self.make_protocol()
         try:
             connection: ClientConnection = self.create_connection(
-                sock, self.make_protocol(), **self.connection_options
+                sock, self.opening, **self.connection_options
             )
         except BaseException:
             sock.close()
@@ -309,6 +312,7 @@ class reconnect(Dialling):
         except BaseException:
             connection.break_off()
             raise
+        self.opening = None
         return connection
 
     # with reconnect(...) as ...: ...

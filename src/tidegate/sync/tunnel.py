@@ -10,7 +10,8 @@ import typing as t
 
 from ..http11 import USER_AGENT
 from ..proxy.hop import Hop, HopState, Target
-from ..proxy.passage import CONNECT, CONNECT_TCP, RESOLVE, SERVER_TLS, Passage, check_silence
+from ..proxy.passage import Passage, check_silence
+from ..proxy.steps import CONNECT, CONNECT_TCP, RESOLVE, SERVER_TLS
 from ..proxy.tls import make_context
 from ..proxy.url import Proxy, SSLLike
 from ..proxy.walk import Connect, Disconnect, Negotiate, Secure, walk

@@ -13,7 +13,7 @@ from ..exceptions import ProxyError
 from ..proxy.attempts import Attempts, check_proxy_tls, tunnel_options, where_to
 from ..proxy.choice import choose
 from ..proxy.environment import may_have_proxy
-from ..proxy.passage import HANDSHAKE
+from ..proxy.steps import HANDSHAKE
 from ..proxy.tls import make_context
 from .layers import Layers, flatten
 from .tls import SocketLike, TLSStream

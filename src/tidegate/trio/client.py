@@ -16,6 +16,8 @@ from ..core.dialling import (
     send_request,
     timed_out,
 )
+from ..exceptions import ProxyTimeout
+from ..hints import explained
 from ..http11 import USER_AGENT, Response
 from ..protocol import CONNECTING, OPEN
 from ..proxy.environment import may_have_proxy
@@ -266,10 +268,12 @@ class connect(Dialling):
 
     async def open_connection(self, nursery: trio.Nursery | None = None) -> ClientConnection:
         """Make a connection, opening handshake included."""
-        way, passage = await self.open_way()
+        with explained(self.ws_uri):
+            way, passage = await self.open_way()
+        self.opening = self.make_protocol()
         try:
             connection: ClientConnection = self.create_connection(
-                nursery, way, self.make_protocol(), **self.connection_options
+                nursery, way, self.opening, **self.connection_options
             )
             connection.proxy = passage
         except BaseException:
@@ -281,6 +285,7 @@ class connect(Dialling):
         except BaseException:
             connection.abort()
             raise
+        self.opening = None
         return connection
 
     async def connect(self, nursery: trio.Nursery | None = None) -> ClientConnection:
@@ -298,6 +303,10 @@ class connect(Dialling):
             while True:
                 try:
                     return await self.open_connection(nursery)
+                except ProxyTimeout as exc:
+                    if refusal := self.refusal():
+                        raise refusal from exc
+                    raise
                 except Exception as exc:
                     self.follow_redirect(exc)
                 except trio.Cancelled as exc:
@@ -307,7 +316,7 @@ class connect(Dialling):
         error = trio.TooSlowError()
         error.__cause__ = None if cancelled is None else without_frames(cancelled)
         del cancelled
-        raise timed_out(error) from error
+        raise self.refusal() or timed_out(error, self.ws_uri, self.opening is not None) from error
 
     # async with connect(...) as ...: ...
 
