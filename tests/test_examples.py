@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import json
 import os
 import re
 import runpy
@@ -272,3 +273,20 @@ async def test_asgi_app():
 
 def test_testing_a_server():
     assert run("testing_a_server") == "It shouts.\n"
+
+
+@pytest.mark.asyncio_only
+async def test_hub():
+    async with running(load("hub")["main"]) as uri:
+        async with connect(uri + "lobby") as one, connect(uri + "lobby") as two:
+            await asyncio.gather(one.send("hello"), two.send("hello"))
+            await one.recv()
+            position = json.loads(await one.recv())["position"]
+            await two.recv()
+        async with connect(uri + "lobby") as two, connect(f"{uri}lobby?since={position}") as one:
+            await two.send("again")
+            assert json.loads(await one.recv())["text"] == "again"
+        async with connect(f"{uri}lobby?since={position}") as one:
+            assert json.loads(await one.recv())["text"] == "again"
+        async with connect(f"{uri}lobby?since=nonsense") as one:
+            assert json.loads(await one.recv()) == {"missed": True}

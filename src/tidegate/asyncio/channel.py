@@ -331,6 +331,9 @@ class Channel(Link):
         """Write a frame, and send it."""
         self.writer.write_data(opcode, data, fin, compress)
         self.flush()
+        if fin and self.followers is not None:
+            # Nothing could be sent while a fragmented message was.
+            self.tell_followers()
 
     def flush(self) -> None:
         """Give what was written to the transport."""

@@ -64,6 +64,7 @@ cdef class Link:
     cdef public bint coalesces
     cdef public long long written
     cdef public object listener
+    cdef public list followers
     # pings
     cdef public dict pending_pings
     cdef bytes keepalive_ping

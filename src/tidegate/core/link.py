@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from ..typing import DataLike, LoggerLike
-    from .listener import Listener
+    from .listener import Follower, Listener
 
 # Who receives: nobody, somebody who waits for a message, somebody who takes fragments, or somebody
 # who took some and gave up, so that nobody else can.
@@ -130,6 +130,7 @@ class Link:
         self.coalesces = True
         self.written = 0
         self.listener: Listener | None = None
+        self.followers: list[Follower] | None = None
         self.pending_pings: dict[bytes, tuple[Callable[[Any], object] | None, float]] = {}
         self.keepalive_ping: bytes | None = None
         self.unanswered_ping: bytes | None = None
@@ -582,6 +583,9 @@ class Link:
         for answered, _ in pings.values():
             if answered is not None:
                 answered(self.closed_error())
+        followers, self.followers = self.followers, None
+        for follower in followers or ():
+            follower.gone()
         self.received()
         return True
 
@@ -796,6 +800,8 @@ class Link:
             if self.protocol.state is not CLOSED and self.protocol.state is not CONNECTING:
                 self.protocol.write_control(Opcode.PONG, data)
                 self.flush()
+        if self.followers is not None:
+            self.tell_followers()
         if self.listener is not None:
             self.call_listener("on_drain")
             if self.hold & ROOM:
@@ -804,6 +810,21 @@ class Link:
                 # The face reads it with what comes next, in a turn of its own.
                 self.yield_turn()
                 self.changed()
+
+    # Others who write
+
+    def add_follower(self, follower: Follower) -> None:
+        """Have somebody told when they may write, and when the connection is gone."""
+        self.followers = [*(self.followers or ()), follower]
+
+    def remove_follower(self, follower: Follower) -> None:
+        """Have them told no more."""
+        self.followers = [one for one in self.followers or () if one is not follower] or None
+
+    def tell_followers(self) -> None:
+        """Tell those who follow the connection that they may write."""
+        for follower in self.followers or ():
+            follower.may_write()
 
     # Callbacks
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -92,6 +92,16 @@ class Listener:
             exc: says how it was closed.
 
         """
+
+
+class Follower(Protocol):
+    """Somebody who writes to a connection that others have made: a hub."""
+
+    def may_write(self) -> None:
+        """Is called when something may be written that could not before."""
+
+    def gone(self) -> None:
+        """Is called once, when the connection is closed."""
 
 
 def is_listener_factory(handler: object) -> bool:

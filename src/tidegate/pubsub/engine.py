@@ -1,0 +1,144 @@
+"""What carries messages between hubs, and keeps their history."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from typing import TYPE_CHECKING
+
+from .messages import Message, Position, Receipt
+
+if TYPE_CHECKING:
+    from .hub import Hub
+
+
+@dataclasses.dataclass(frozen=True)
+class History:
+    """How much of a topic is kept for those who come back.
+
+    Args:
+        messages: how many messages of a topic are kept, at least.
+        seconds: how long a topic to which nothing is published is kept.
+
+    """
+
+    messages: int
+    seconds: float = 3600
+
+    def __post_init__(self) -> None:
+        if self.messages < 1 or self.seconds <= 0:
+            raise ValueError("a history of nothing: leave it out")
+
+
+class Page:
+    """A part of a topic's history.
+
+    Attributes:
+        position: where the topic is.
+        messages: those that were asked for, or those of them that are left; in order.
+
+    """
+
+    __slots__ = ("messages", "position")
+
+    def __init__(self, position: Position, messages: list[Message]) -> None:
+        self.position = position
+        self.messages = messages
+
+    def is_complete(self, since: Position) -> bool:
+        """Say whether these are all messages since a position."""
+        if since.epoch != self.position.epoch or since.offset > self.position.offset:
+            return False
+        if since.offset == self.position.offset:
+            return True
+        first = self.messages[0].position if self.messages else None
+        return first is not None and first.offset <= since.offset + 1
+
+
+class Engine:
+    """An engine of one hub. What it calls is `Hub._received`, `_interrupted` and `_restored`.
+
+    Attributes:
+        immediate: whether everything is known at once, as it is in memory.
+        status: ``"connecting"``, ``"connected"`` or ``"closed"``.
+        waiting: what waits to be handed over, in bytes.
+
+    """
+
+    immediate = False
+    waiting = 0
+    status = "connecting"
+
+    def __init__(self, hub: Hub) -> None:
+        self.hub = hub
+
+    async def start(self) -> None:
+        """Connect."""
+
+    async def close(self, timeout: float) -> None:
+        """Hand over what waits, for so many seconds at most, and disconnect."""
+
+    def subscribe(self, name: str) -> asyncio.Future[None] | None:
+        """Have messages of a topic or a pattern given; None if they are already."""
+        raise NotImplementedError
+
+    def unsubscribe(self, name: str) -> None:
+        """Have them given no more."""
+
+    def publish(
+        self, topic: str, payload: bytes, text: bool, receipt: Receipt, history: bool
+    ) -> None:
+        """Hand over a message.
+
+        Raises:
+            HubOverloaded: if too much waits already.
+
+        """
+        raise NotImplementedError
+
+    def page(self, topic: str, after: Position | None) -> Page:
+        """Give the history of a topic at once, as an ``immediate`` engine can.
+
+        Args:
+            topic: the topic.
+            after: what comes later is wanted; None for no messages.
+
+        """
+        raise NotImplementedError
+
+    async def read(self, topic: str, after: Position | None) -> Page:
+        """Give the history of a topic.
+
+        Raises:
+            EngineError: if that isn't possible now.
+
+        """
+        return self.page(topic, after)
+
+    async def positions(self, topics: list[str]) -> list[Position]:
+        """Give where topics are.
+
+        Raises:
+            EngineError: if that isn't possible now.
+
+        """
+        return [self.page(topic, None).position for topic in topics]
+
+    # Who is there
+
+    def attend(self, topic: str, entry: str) -> None:
+        """Keep somebody as present, until `depart` or the end of this hub."""
+        raise NotImplementedError
+
+    def depart(self, topic: str, entry: str) -> None:
+        """Keep them no more."""
+        raise NotImplementedError
+
+    async def attending(self, topic: str) -> list[str]:
+        """Give who is present, on all machines.
+
+        Raises:
+            EngineError: if that isn't possible now.
+
+        """
+        raise NotImplementedError
