@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 # How much is received at once, in bytes. Larger payloads are received where they stay.
-SIZE = 64 * 1024
+SIZE = 128 * 1024
+
+# Room before that for what was left over: at most a header and a control frame's payload.
+HEADROOM = 256
 
 # Of those that nobody uses, so many are kept.
 MOST_SPARE = 16
@@ -16,7 +19,7 @@ def take_buffer() -> bytearray:
     try:
         return spare.pop()
     except IndexError:
-        return bytearray(SIZE)
+        return bytearray(HEADROOM + SIZE)
 
 
 def give_buffer(buffer: bytearray) -> None:

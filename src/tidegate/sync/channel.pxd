@@ -1,37 +1,15 @@
 cimport cython
 
-from ..core.life cimport CLOSING, ENDING, GONE, NEVER, OPEN, REFUSED, Life
-from ..core.link cimport NOBODY, WAITING, Link
+from ..core.link cimport NOBODY, WAITING
+from ..wire.reader cimport FrameReader
+from .reception cimport DIRECT, Reception
 
-cdef Py_ssize_t DIRECT
-cdef int MOST_READS
 cdef int MOST_LOOKS
 
 
-cdef class Channel(Link):
-    cdef public object lock
-    cdef public object bell
-    cdef public object sock
-    cdef readonly int fd
-    cdef public object layers
-    cdef public bytearray unsent
-    cdef public double timer_at
-    cdef bint reading
-    cdef public bint owned
-    cdef public int waiting
-    cdef public int senders
-    cdef public bint fragmenting
-    cdef public object ref
-    cdef public bint attended
-    cdef public bint forgotten
-    cdef public bint noticed
-    cdef public long entries
-    cdef public bint at_end
-    cdef public bint eof_written
-    cdef readonly object attendant
+cdef class Channel(Reception):
+    cdef bint out_of_time
 
-    cdef object receivable(self)
-    @cython.locals(life=Life)
-    cdef object changed(self)
-    @cython.locals(writes=list)
-    cpdef object flush(self)
+    @cython.locals(reader=FrameReader, rest=Py_ssize_t, n=Py_ssize_t)
+    cdef object read_message(self, deadline)
+    cdef object wait_for_message(self, timeout)
