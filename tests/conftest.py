@@ -15,6 +15,9 @@ import hypothesis
 import pytest
 import trustme
 
+# Some tests have it as a plugin, and a conftest imports it before them.
+pytest.register_assert_rewrite("tidegate.testing.fixtures")
+
 # How long an example takes depends on what else the machine does.
 hypothesis.settings.register_profile("tidegate", deadline=None)
 hypothesis.settings.load_profile("tidegate")

@@ -47,7 +47,7 @@ CLIENTS = [connect, older_connect]
 @pytest.mark.parametrize(
     "origins",
     ["http://example.com", b"http://example.com", re.compile("http://.*"), [b"x"], iter(())],
-    ids=repr,
+    ids=lambda origins: type(origins).__name__,
 )
 async def test_origins(face, origins):
     with pytest.raises(TypeError, match=r"^origins must be"):
