@@ -618,3 +618,36 @@ async def test_both_kinds_of_proxies():
         ):
             (connection,) = server.connections
             assert connection.remote_address == ("192.0.2.9", 1)
+
+
+@pytest.mark.parametrize("why", ["untrusted", "crowded", "health check"])
+@pytest.mark.parametrize("tls", [False, True])
+async def test_who_is_sent_away_leaves_nothing_to_the_next(why, tls, certificates):
+    """The next connection gets the same descriptor, and must be read."""
+    policy = ProxyPolicy(trusted=["127.0.0.1"], untrusted="reject", max_waiting=1)
+    server_tls, client_tls = ({"ssl": each} if tls else {} for each in certificates)
+    async with server_of(policy, **server_tls) as server:
+        address = server.sockets[0].getsockname()[:2]
+        for _ in range(10):
+            waiting = None
+            if why == "crowded":
+                waiting = await asyncio.open_connection(*address)
+                while not server.gate.waiting:
+                    await asyncio.sleep(0.001)
+            source = ("127.0.0.2", 0) if why == "untrusted" else None
+            reader, writer = await asyncio.open_connection(*address, local_addr=source)
+            if why == "health check":
+                writer.write(build(Header(command="LOCAL")))
+                writer.transport.abort()
+            else:
+                assert await reader.read() == b""
+                writer.close()
+            if waiting is not None:
+                waiting[1].transport.abort()
+                while server.gate.waiting:
+                    await asyncio.sleep(0.001)
+            async with connect_to(server, send_proxy_header=HEADER, **client_tls) as websocket:
+                await websocket.send("hello")
+                assert await websocket.recv() == "hello"
+    if why != "health check":
+        assert policy.counters.rejected + policy.counters.crowded == 10

@@ -155,13 +155,17 @@ async def test_haproxy_health_checks(words, caplog):
     policy = ProxyPolicy(trusted=["127.0.0.1"])
     async with (
         websocket_server(proxy_protocol=policy) as (_, port),
-        haproxy(port, f"{words} check inter 50ms"),
+        haproxy(port, f"{words} check inter 50ms") as balancer,
     ):
         counters = policy.counters
         while counters.local + counters.proxied < 5:
             await asyncio.sleep(0.01)
         assert counters.malformed == counters.timed_out == 0
         assert (counters.local > 0) is (words == "send-proxy-v2")
+        # Those who come between the checks are served.
+        for _ in range(10):
+            async with websocket_to(balancer.port):
+                await asyncio.sleep(0.03)
     loud = [record for record in caplog.records if record.levelno > logging.INFO]
     assert loud == []
 
