@@ -241,6 +241,25 @@ async def test_routes():
         assert refused.value.response.status_code == 404
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
+@pytest.mark.asyncio_only
+async def test_draining(capsys):
+    port = free_port()
+    task = asyncio.create_task(load("draining")["main"](port, timeout=10, spread=0.1))
+    clients = []
+    async with asyncio.timeout(20):
+        while len(clients) < 10:
+            try:
+                clients.append(await connect(f"ws://localhost:{port}"))
+            except OSError:
+                await asyncio.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await task
+    assert [client.close_code for client in clients] == [1012] * 10
+    assert capsys.readouterr().out == "0 connections had to be aborted\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGTERM")
 @pytest.mark.asyncio_only
 async def test_asgi_app():
     pytest.importorskip("uvicorn")

@@ -20,6 +20,7 @@ from ..frames import Close, CloseCode
 from ..http11 import SERVER
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..utils import get_socket_name
+from .draining import drain_server
 from .options import refuse_unknown_server
 from .server_connection import ServerConnection
 from .transports import create_server, create_unix_server, tls_beginner
@@ -165,6 +166,36 @@ class Server:
         if self._closed is not None and not self._closed.done():
             self._closed.set_result(None)
         self.logger.info("server closed")
+
+    async def drain(
+        self,
+        timeout: float = 30.0,
+        code: CloseCode | int = CloseCode.SERVICE_RESTART,
+        reason: str = "",
+        spread: float = 0.0,
+    ) -> int:
+        """Close the server within a time, and its connections not all at once.
+
+        It stops listening, refuses the opening handshakes that are going on with 503, and closes
+        one connection after the other, so that their clients don't all come to another server in
+        the same moment. What isn't over when the time is up is ended hard: connections are aborted,
+        handlers are cancelled.
+
+        Args:
+            timeout: how long all of it may take, in seconds.
+            code: with which code to close connections; 1012 tells clients that they may come again.
+            reason: with which reason.
+            spread: over how many seconds to spread the closing of connections.
+
+        Returns:
+            How many connections were aborted.
+
+        Raises:
+            ProtocolError: if the code or the reason can't be sent.
+            ValueError: if ``spread`` is longer than ``timeout``.
+
+        """
+        return await drain_server(self, timeout, code, reason, spread)
 
     async def wait_closed(self) -> None:
         """Wait until the server is closed: all its connections, and their handlers.
