@@ -37,6 +37,18 @@ async def test_all_connections_are_closed_with_1012(handler):
         assert client.close_code == 1012
 
 
+async def test_handlers_do_not_fail_because_of_it(caplog):
+    async def echo(connection):
+        async for message in connection:
+            await connection.send(message)
+
+    with caplog.at_level(logging.ERROR):
+        async with serve(echo, "127.0.0.1", 0) as server, connect(address(server)) as client:
+            await server.drain()
+            await client.wait_closed()
+    assert not caplog.records
+
+
 async def test_code_and_reason():
     async with serve(keep, "127.0.0.1", 0) as server, connect(address(server)) as client:
         await server.drain(code=1001, reason="bye")

@@ -15,7 +15,7 @@ from ..core.credentials import basic_auth
 from ..core.limits import Limits
 from ..core.listener import Listener, attach, is_listener_factory
 from ..core.serving import Serving
-from ..exceptions import ProtocolError
+from ..exceptions import ConnectionClosed, ProtocolError
 from ..frames import Close, CloseCode
 from ..http11 import SERVER
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
@@ -95,7 +95,10 @@ class Server:
                 await cast("Any", self.handler)(connection)
         except asyncio.CancelledError:
             raise
-        except Exception:
+        except Exception as exc:
+            if self.closing and isinstance(exc, ConnectionClosed):
+                # The server's own end, whatever the code, is no failure of its handlers.
+                return
             connection.logger.error("connection handler failed", exc_info=True)
 
     def connection_closed(self, connection: ServerConnection, address: Any) -> None:

@@ -48,6 +48,7 @@ class Command:
 
 COMMANDS = (
     Command("connect", ".cli.connect", "talk to a WebSocket server, line by line"),
+    Command("serve", ".cli.serve", "run a server for a handler, in several processes if you like"),
     Command("route", ".proxy.command", "tell which proxies lead to a server, and why"),
     Command("run", ".integrations.run", "run a program written for websockets on tidegate"),
     Command("proxyprotocol", ".proxyprotocol.command", "relay, receive and read PROXY headers"),
