@@ -18,6 +18,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "src"))
 
 from pygments.lexers.special import TextLexer  # noqa: E402
+from sphinx import addnodes  # noqa: E402
+from sphinx.transforms.post_transforms import SphinxPostTransform  # noqa: E402
 
 import tidegate  # noqa: E402
 
@@ -77,28 +79,43 @@ PLACES = [
     *("tidegate.proxy", "tidegate.proxyprotocol", "tidegate.typing", "tidegate.testing"),
     *("tidegate.http11", "tidegate.legacy"),
 ]
+FACE = ["client", "server", "router", "connection", "connection.Connection"]
 
 
-def find_name(app, env, node, contnode):
-    """Give a link to what a name stands for, where Sphinx doesn't find it by itself."""
-    if node.get("refdomain") != "py":
-        return None
+class FullNames(SphinxPostTransform):
+    """Gives names that stand alone in full, before Sphinx looks for them everywhere."""
+
+    default_priority = 5
+
+    def run(self):
+        objects = self.env.get_domain("py").objects
+        for node in self.document.findall(addnodes.pending_xref):
+            if node.get("refdomain") != "py" or node["reftype"] == "mod":
+                continue
+            for name in full_names(node):
+                if name in objects:
+                    node["reftarget"], node["refspecific"] = name, False
+                    node["py:module"] = node["py:class"] = None
+                    break
+
+
+def full_names(node):
+    """Give what the target of a reference may be called, the likeliest first."""
     target = node["reftarget"]
-    if target.startswith("tidegate."):
-        # Where it is defined, which needn't be where it is documented.
-        target = target.rpartition(".")[2]
-    domain = env.get_domain("py")
-    for place in PLACES:
-        name = f"{place}.{target}"
-        if name in domain.objects:
-            return domain.resolve_xref(
-                env, node["refdoc"], app.builder, "obj", name, node, contnode
-            )
-    return None
+    module, cls = node.get("py:module") or "", node.get("py:class") or ""
+    face = ".".join(module.split(".")[:2])
+    places = [f"{module}.{cls}", module, *PLACES]
+    # The faces for threads and trio have names of their own that are called the same.
+    if face in ("tidegate.sync", "tidegate.trio"):
+        places[2:2] = [f"{face}.{part}" for part in FACE]
+    # Where something is defined needn't be where it is documented.
+    for name in (target, target.rpartition(".")[2] if target.startswith("tidegate.") else ""):
+        yield name
+        yield from (f"{place}.{name}" for place in places if name)
 
 
 def setup(app):
-    app.connect("missing-reference", find_name)
+    app.add_post_transform(FullNames)
     # Nobody has written one for its configuration.
     app.add_lexer("haproxy", TextLexer)
     app.connect("source-read", read_page)
