@@ -55,7 +55,7 @@ async def test_peer_that_leaves_behind_messages_nobody_reads(
         await connection.wait_closed()
         ended.set_result(connection)
 
-    arguments = {"close_timeout": 0.1, "ping_interval": ping_interval, "ping_timeout": 0.1}
+    arguments = {"close_timeout": 0.1, "ping_interval": ping_interval, "ping_timeout": 10}
     async with serve(handler, "127.0.0.1", 0, **arguments) as server:
         async with raw_client(server) as peer:
             peer.writer.write(b"".join(frame(TEXT, b"x", mask=True) for _ in range(40)))
