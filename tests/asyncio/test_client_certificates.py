@@ -71,9 +71,9 @@ def strict(request, contexts):
     thread.join()
 
 
-@pytest.mark.parametrize("face", [connect, connect_legacy], ids=["today", "older"])
+@pytest.mark.parametrize("api", [connect, connect_legacy], ids=["today", "older"])
 @pytest.mark.parametrize("way", ["direct", "through a proxy", "proxy", "SOCKS proxy"])
-async def test_it_is_not_tried_again(face, way, strict, contexts):
+async def test_it_is_not_tried_again(api, way, strict, contexts):
     port, connections = strict
     uri, arguments = f"wss://127.0.0.1:{port}/", {"ssl": contexts[1], "proxy": None}
     async with contextlib.AsyncExitStack() as stack:
@@ -84,7 +84,7 @@ async def test_it_is_not_tried_again(face, way, strict, contexts):
             uri = "ws://ws.test/"
             arguments = {"proxy_ssl": contexts[1], "proxy": f"{scheme}://127.0.0.1:{port}"}
         with pytest.raises(Exception) as caught:
-            async for _ in face(uri, **arguments):
+            async for _ in api(uri, **arguments):
                 raise AssertionError("there is no connection")
     assert len(connections) == 1
     chain, exc = [], caught.value

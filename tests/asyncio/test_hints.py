@@ -26,7 +26,7 @@ with warnings.catch_warnings():
 
 
 @pytest.fixture(params=[connect, connect_legacy], ids=["today", "older"])
-def face(request):
+def api(request):
     return request.param
 
 
@@ -34,10 +34,10 @@ async def keep(connection):
     await connection.wait_closed()
 
 
-async def failure(face, uri, **options):
+async def failure(api, uri, **options):
     """Give the exception of an attempt, and the hint that stands below it."""
     with pytest.raises(Exception) as caught:
-        await face(uri, proxy=None, **options)
+        await api(uri, proxy=None, **options)
     exc = caught.value
     hints = []
     while exc is not None:
@@ -69,14 +69,14 @@ async def speaking(data, *, first=False):
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
-async def test_nobody_listens(face, host):
-    exc, hint = await failure(face, f"ws://{host}:1/")
+async def test_nobody_listens(api, host):
+    exc, hint = await failure(api, f"ws://{host}:1/")
     assert isinstance(exc, OSError)
     assert hint == "nothing listens there: check host and port, and whether it runs"
 
 
-async def test_a_name_that_nobody_knows(face):
-    exc, hint = await failure(face, "ws://nosuch.invalid/")
+async def test_a_name_that_nobody_knows(api):
+    exc, hint = await failure(api, "ws://nosuch.invalid/")
     assert isinstance(exc, socket.gaierror)
     assert hint.startswith("check the name of the server")
 
@@ -101,9 +101,9 @@ ANSWERS = [
 
 
 @pytest.mark.parametrize(("answer", "expected"), ANSWERS)
-async def test_somebody_else_listens(face, answer, expected):
+async def test_somebody_else_listens(api, answer, expected):
     async with speaking(answer, first=answer.startswith((b"SSH", b"220"))) as where:
-        _, hint = await failure(face, f"ws://me:s3cret@{where}/chat?a=b")
+        _, hint = await failure(api, f"ws://me:s3cret@{where}/chat?a=b")
     if expected is None:
         assert hint is None
         return
@@ -113,28 +113,28 @@ async def test_somebody_else_listens(face, answer, expected):
 
 
 @pytest.mark.parametrize("answer", [b"SSH-2.0-x\r\n", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-async def test_tls_where_there_is_none(face, answer):
+async def test_tls_where_there_is_none(api, answer):
     async with speaking(answer) as where:
-        exc, hint = await failure(face, f"wss://{where}/")
+        exc, hint = await failure(api, f"wss://{where}/")
     assert isinstance(exc, ssl.SSLError)
     assert hint == f"this port doesn't speak TLS: check the port, or try ws://{where}"
 
 
-async def test_tls_where_there_is_a_plain_server(face):
+async def test_tls_where_there_is_a_plain_server(api):
     async with serve(keep, "127.0.0.1", 0) as server:
-        _, hint = await failure(face, address(server).replace("ws:", "wss:"))
+        _, hint = await failure(api, address(server).replace("ws:", "wss:"))
         assert hint.endswith(f"try {address(server).rstrip('/')}")
 
 
-async def test_no_tls_where_there_is_some(face, certificates):
+async def test_no_tls_where_there_is_some(api, certificates):
     async with serve(keep, "127.0.0.1", 0, ssl=certificates[0]) as server:
-        _, hint = await failure(face, address(server))
+        _, hint = await failure(api, address(server))
         assert hint.endswith(f"try {address(server, secure=True).rstrip('/')}")
 
 
-async def test_a_tls_handshake_that_is_cut_off(face):
+async def test_a_tls_handshake_that_is_cut_off(api):
     async with speaking(b"") as where:
-        exc, hint = await failure(face, f"wss://{where}/")
+        exc, hint = await failure(api, f"wss://{where}/")
     assert isinstance(exc, ConnectionError)
     assert hint.startswith(f"if this port doesn't speak TLS, use ws://{where}; a client")
 
@@ -147,7 +147,7 @@ async def test_a_tls_handshake_that_is_cut_off(face):
         (["127.0.0.1"], True, 2001, "whoever runs the server has to renew it"),
     ],
 )
-async def test_certificates(face, names, trusted, expires, expected):
+async def test_certificates(api, names, trusted, expires, expected):
     authority = trustme.CA()
     end = expires and datetime.datetime(expires, 1, 1, tzinfo=datetime.UTC)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -156,7 +156,7 @@ async def test_certificates(face, names, trusted, expires, expected):
     if trusted:
         authority.configure_trust(client)
     async with serve(keep, "127.0.0.1", 0, ssl=context) as server:
-        exc, hint = await failure(face, address(server, secure=True), ssl=client)
+        exc, hint = await failure(api, address(server, secure=True), ssl=client)
     assert isinstance(exc, ssl.SSLCertVerificationError)
     with pytest.raises(AssertionError, match=expected):
         raise AssertionError(hint)
@@ -192,14 +192,14 @@ def test_reasons_of_tls(reason, expected):
     assert expected in hint_for_error(parse_uri("wss://ws.test/"), exc)
 
 
-async def test_time_that_is_up(face):
+async def test_time_that_is_up(api):
     # Nobody accepts, but the operating system.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         where = f"127.0.0.1:{listener.getsockname()[1]}"
-        exc, hint = await failure(face, f"ws://{where}/", open_timeout=0.1)
+        exc, hint = await failure(api, f"ws://{where}/", open_timeout=0.1)
         assert isinstance(exc, TimeoutError)
         assert hint.startswith(f"{where} accepts connections, but doesn't answer")
-        exc, hint = await failure(face, f"wss://{where}/", open_timeout=0.1)
+        exc, hint = await failure(api, f"wss://{where}/", open_timeout=0.1)
         assert hint.endswith("whether a firewall is in between, and whether this port speaks TLS")
 
 

@@ -89,7 +89,7 @@ async def test_time_that_is_up_before_there_is_a_status():
             await connect(uri, open_timeout=0.2, proxy=proxy.url)
 
 
-@pytest.mark.parametrize("face", [connect, connect_legacy], ids=["today", "older"])
+@pytest.mark.parametrize("api", [connect, connect_legacy], ids=["today", "older"])
 @pytest.mark.parametrize(
     ("location", "path"),
     [
@@ -98,12 +98,12 @@ async def test_time_that_is_up_before_there_is_a_status():
         ("/水", "/%E6%B0%B4"),
     ],
 )
-async def test_utf8_in_a_location(face, location, path):
+async def test_utf8_in_a_location(api, location, path):
     answer = f"HTTP/1.1 302 Found\r\nLocation: {location}\r\nContent-Length: 0\r\n\r\n".encode()
     end = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
     async with answering(answer, end) as (uri, requests):
         with pytest.raises((InvalidStatus, InvalidStatusCode)):
-            await face(uri)
+            await api(uri)
     assert requests[1] == f"GET {path} HTTP/1.1"
 
 

@@ -17,21 +17,21 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from tidegate.legacy.client import connect as connect_legacy
 
-FACES = {"today": (connect, "additional_headers"), "older": (connect_legacy, "extra_headers")}
+APIS = {"today": (connect, "additional_headers"), "older": (connect_legacy, "extra_headers")}
 
 
-@pytest.fixture(params=FACES)
-def face(request):
-    return FACES[request.param]
+@pytest.fixture(params=APIS)
+def api(request):
+    return APIS[request.param]
 
 
 async def keep(connection):
     await connection.wait_closed()
 
 
-async def requested(face, *, user="", headers=None, **options):
+async def requested(api, *, user="", headers=None, **options):
     """Give the headers with which a server is asked."""
-    function, name = face
+    function, name = api
     async with serve(keep, "127.0.0.1", 0) as server:
         uri = address(server).replace("://", f"://{user}")
         async with function(uri, **{name: headers}, **options):
@@ -49,9 +49,9 @@ async def requested(face, *, user="", headers=None, **options):
         ("User-Agent", "mine"),
     ],
 )
-async def test_those_of_the_program_replace_ours(face, name, value):
+async def test_those_of_the_program_replace_ours(api, name, value):
     headers = await requested(
-        face,
+        api,
         user="me:pw@",
         origin="https://argument.test",
         user_agent_header="argument",
@@ -64,9 +64,9 @@ async def test_those_of_the_program_replace_ours(face, name, value):
 
 
 @pytest.mark.parametrize("kind", [dict, list, Headers, iter])
-async def test_whatever_they_come_in(face, kind):
+async def test_whatever_they_come_in(api, kind):
     headers = kind({"Host": "elsewhere.test", "Cookie": "a=b"}.items())
-    headers = await requested(face, headers=headers)
+    headers = await requested(api, headers=headers)
     assert headers.get_all("Host") == ["elsewhere.test"]
     assert headers.get_all("Cookie") == ["a=b"]
 
@@ -84,8 +84,8 @@ async def test_whatever_they_come_in(face, kind):
         ("Transfer-Encoding", "no body"),
     ],
 )
-def test_those_of_the_opening_handshake_are_refused(face, name, advice):
-    function, argument = face
+def test_those_of_the_opening_handshake_are_refused(api, name, advice):
+    function, argument = api
     with pytest.raises(ValueError, match=f"^{name} can't be .*{advice}"):
         function("ws://localhost/", **{argument: {"X-Other": "a", name: "b"}})
 
