@@ -74,8 +74,9 @@ class ClientProtocol(Protocol):
         self.available_extensions = extensions
         self.available_subprotocols = subprotocols
         self.key = generate_key()
-        # A response that isn't an upgrade, whose body may not have come yet.
+        # A response that isn't an upgrade, and what has come of its body.
         self.refusal: Response | None = None
+        self.explanation = bytearray()
         if state is CONNECTING:
             self.reader = StreamReader()
             self.parser = self.parse_response()
@@ -155,7 +156,9 @@ class ClientProtocol(Protocol):
 
     def take_refusal(self, response: Response) -> None:
         """Keep a response that isn't an upgrade while its body is read."""
+        assert self.reader is not None
         self.refusal = response
+        self.explanation = self.reader.buffer
 
     def known_refusal(self) -> InvalidStatus | None:
         """Give the refusal as far as it is known, for those who don't wait for all of its body.
@@ -166,8 +169,8 @@ class ClientProtocol(Protocol):
         """
         if self.refusal is None:
             return None
-        if self.reader is not None and "Transfer-Encoding" not in self.refusal.headers:
-            self.refusal.body = bytes(self.reader.buffer)
+        if not self.refusal.body and "Transfer-Encoding" not in self.refusal.headers:
+            self.refusal.body = bytes(self.explanation)
         return self.refused(self.refusal)
 
     def refused(self, response: Response) -> InvalidStatus:
