@@ -54,7 +54,7 @@ import typing as t
 import warnings
 
 from .imports import lazy_import, warn_of_attribute
-from .printable import printable, without_user_info
+from .printable import printable, text_of, without_user_info
 
 if t.TYPE_CHECKING:
     from .frames import Close
@@ -322,9 +322,7 @@ class ProxyError(InvalidHandshake):
         for challenge in response.headers.get_all("Proxy-Authenticate"):
             lines.append(f"  challenge: {printable(challenge)}")
         if response.body:
-            # A page is easier to read without its indentation.
-            text = " ".join(bytes(response.body).decode("utf-8", "replace").split())
-            lines.append(f"  body: {printable(text, 1024)}")
+            lines.append(f"  body: {printable(text_of(response.body), 1024)}")
         return lines
 
 

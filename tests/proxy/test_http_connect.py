@@ -187,9 +187,9 @@ def test_anything_at_all(pieces, http):
 class TestRefusals:
     def test_body_is_kept_in_part(self):
         hop = start()
-        hop.receive_data(b"HTTP/1.1 503 Busy\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 5000)
+        hop.receive_data(b"HTTP/1.1 503 Busy\r\nContent-Length: 1000000\r\n\r\n" + b"x" * 50000)
         assert hop.state is HopState.FAILED
-        assert hop.error.response.body == b"x" * 1024
+        assert hop.error.response.body == b"x" * 8192
         assert str(hop.error) == (
             "proxy rejected connection: HTTP 503\n"
             "  hint: the proxy is there but cannot reach ws.test:443"

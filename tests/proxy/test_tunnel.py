@@ -461,7 +461,7 @@ class TestFailures:
         port = server.sockets[0].getsockname()[1]
         with pytest.raises(InvalidProxyStatus) as raised:
             await connect("ws://server.test/", f"http://127.0.0.1:{port}")
-        assert len(raised.value.response.body) == 1024
+        assert len(raised.value.response.body) == 8192
         server.close()
         while len(asyncio.all_tasks()) > 1:
             await asyncio.sleep(0.001)

@@ -22,7 +22,7 @@ from ..frames import Opcode
 from ..headers import validate_subprotocols
 from ..hints import hint_of
 from ..http11 import Request, Response
-from ..printable import printable, without_password
+from ..printable import printable, text_of, without_password
 from ..proxy.command import chosen_proxy, with_options
 from ..typing import Subprotocol
 from ..uri import parse_uri
@@ -277,8 +277,7 @@ def explain(exc: Exception) -> str:
     """Say why connecting failed."""
     text = with_options(str(exc).rstrip(".")) or type(exc).__name__
     if isinstance(exc, InvalidStatus) and exc.response.body:
-        body = bytes(exc.response.body).decode(errors="replace")
-        text += f" ({printable(body.strip())})"
+        text += f" ({printable(text_of(exc.response.body))})"
     return text
 
 

@@ -24,8 +24,8 @@ __all__ = ["HTTPConnectHop", "prepare_connect_request"]
 MAX_HEAD_SIZE = 65536
 MAX_BODY_SIZE = 65536
 
-# How much of a body is kept for the error message.
-EXCERPT_SIZE = 1024
+# How much of a body is kept for the error message: pages begin with their style.
+EXCERPT_SIZE = 8192
 
 # How often credentials are offered: NTLM needs three requests, a stale nonce one more.
 MAX_ROUNDS = 6
