@@ -61,7 +61,7 @@ async def listening(kind, factory, context, **options):
             options.get("ssl_shutdown_timeout"),
             limits,
         )
-        server = await listen_tcp(loop, make, host="127.0.0.1", port=0, securing=securing)
+        server = await listen_tcp(loop, make, host="127.0.0.1", port=0, taking=securing)
     else:
         server = await loop.create_server(make, "127.0.0.1", 0, ssl=context, **options)
     try:

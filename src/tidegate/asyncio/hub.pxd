@@ -10,6 +10,7 @@ cdef class Hub:
     cdef public object view
     cdef bint shared
     cdef bint in_use
+    cdef public double exhausted_at
     cdef public bytearray cipher
     cdef public object poller
     cdef public list timers

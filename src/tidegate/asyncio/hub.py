@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 import sys
 import threading
 import weakref
@@ -30,6 +31,8 @@ class Hub:
         self.buffer = bytearray(HEADROOM + BUFFER_SIZE)
         self.view = memoryview(self.buffer)[HEADROOM:]
         self.in_use = False
+        # When it was told last that there are no descriptors left.
+        self.exhausted_at = -math.inf
         # The same for bytes that have to be decrypted first.
         self.cipher: bytearray | None = None
         # A proactor holds on to a buffer until data arrives, so there each needs its own.

@@ -1,9 +1,9 @@
 """Which transports carry connections.
 
-On Linux all are on the poller, unless the library isn't compiled: then only servers with TLS are,
-whose clients are to be counted while they begin TLS. Elsewhere, they are the event loop's own. The
-environment variable ``TIDEGATE_TRANSPORTS`` changes that: ``loop`` is the event loop's own always,
-``poller`` the poller also uncompiled.
+On Linux all are on the poller, unless the library isn't compiled: then those that begin with TLS
+are, because it is ours that keeps all promises, and the others are the event loop's own, as they
+are elsewhere. The environment variable ``TIDEGATE_TRANSPORTS`` changes that: ``loop`` is the event
+loop's own always, ``poller`` the poller also uncompiled. Servers on Linux always listen in it.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def polls(loop: asyncio.AbstractEventLoop, tls: bool = False) -> bool:
 
     Args:
         loop: the event loop.
-        tls: whether they are a server's, with TLS.
+        tls: whether they begin with TLS.
 
     """
     wanted = os.environ.get("TIDEGATE_TRANSPORTS")
@@ -51,6 +51,14 @@ def polls(loop: asyncio.AbstractEventLoop, tls: bool = False) -> bool:
         and (is_compiled() or wanted == "poller" or tls)
         and has_readers(loop)
     )
+
+
+def accepts(loop: asyncio.AbstractEventLoop) -> bool:
+    """Say whether sockets listen in the poller.
+
+    It is kinder than asyncio to a process without descriptors, and it counts who begins TLS.
+    """
+    return hasattr(select, "epoll") and has_readers(loop)
 
 
 def is_compiled() -> bool:
@@ -80,7 +88,10 @@ async def create_connection(
 ) -> tuple[Any, Any]:
     """Connect; see `asyncio.loop.create_connection`; ``ssl`` may be a path, too."""
     kwargs = with_context(kwargs)
-    if polls(loop) and kwargs.keys() <= TCP_ARGUMENTS | TLS_ARGUMENTS:
+    if (
+        polls(loop, kwargs.get("ssl") is not None)
+        and kwargs.keys() <= TCP_ARGUMENTS | TLS_ARGUMENTS
+    ):
         from .poller.connecting import connect_tcp
 
         return await connect_tcp(loop, factory, **kwargs)
@@ -93,7 +104,10 @@ async def create_unix_connection(
 ) -> tuple[Any, Any]:
     """Connect to a Unix socket; see `asyncio.loop.create_unix_connection` and above."""
     kwargs = with_context(kwargs)
-    if polls(loop) and kwargs.keys() <= UNIX_ARGUMENTS | TLS_ARGUMENTS:
+    if (
+        polls(loop, kwargs.get("ssl") is not None)
+        and kwargs.keys() <= UNIX_ARGUMENTS | TLS_ARGUMENTS
+    ):
         from .poller.connecting import connect_unix
 
         return await connect_unix(loop, factory, **kwargs)
@@ -154,11 +168,11 @@ async def create_server(
         loop: the event loop.
         factory: makes the protocol of a connection.
         limits: limits on the connections that are about to begin TLS, which aren't in the program's
-            hands yet; only servers on the poller have them.
+            hands yet.
         **kwargs: arguments of `asyncio.loop.create_server`.
 
     """
-    if polls(loop, kwargs.get("ssl") is not None):
+    if accepts(loop):
         from .poller.server import listen_tcp
 
         arguments = on_poller(loop, factory, kwargs, limits)
@@ -174,7 +188,7 @@ async def create_unix_server(
     **kwargs: Any,
 ) -> asyncio.Server:
     """Listen on a Unix socket; see `asyncio.loop.create_unix_server` and `create_server`."""
-    if polls(loop, kwargs.get("ssl") is not None):
+    if accepts(loop):
         from .poller.server import listen_unix
 
         arguments = on_poller(loop, factory, kwargs, limits)
@@ -186,7 +200,7 @@ def on_poller(
     loop: asyncio.AbstractEventLoop, factory: Factory, kwargs: dict[str, Any], limits: Limits | None
 ) -> dict[str, Any]:
     """The arguments of a server, as `listen_tcp` and `listen_unix` take them."""
-    from .poller.server import Securing
+    from .poller.server import HandingOver, Securing
     from .poller.tls import check_timeouts
 
     tls = {name: value for name, value in kwargs.items() if name.startswith("ssl")}
@@ -196,10 +210,14 @@ def on_poller(
         for name, value in tls.items():
             if value is not None:
                 raise ValueError(f"{name} is only meaningful with ssl")
-        return rest
+        if polls(loop):
+            return rest
+        return {**rest, "taking": HandingOver(loop, factory, {}, limits)}
     if not isinstance(context, ssl_module.SSLContext):
         raise TypeError("ssl argument must be an SSLContext or None")
     check_timeouts(tls)
+    if not polls(loop, True):
+        return {**rest, "taking": HandingOver(loop, factory, tls, limits)}
     securing = Securing(
         loop,
         context,
@@ -208,7 +226,7 @@ def on_poller(
         tls.get("ssl_shutdown_timeout"),
         limits,
     )
-    return {**rest, "securing": securing}
+    return {**rest, "taking": securing}
 
 
 def tls_beginner(

@@ -10,6 +10,7 @@ import select
 import socket
 from typing import TYPE_CHECKING, Any
 
+from ..hub import get_hub
 from .events import get_poller
 from .transport import PollTransport
 
@@ -80,16 +81,7 @@ class ListeningSocket:
             except OSError as exc:
                 if exc.errno not in NO_RESOURCES:
                     raise
-                # Otherwise the socket would be ready, in vain, in each turn of the loop.
-                self.loop.call_exception_handler(
-                    {
-                        "message": "socket.accept() out of system resource",
-                        "exception": exc,
-                        "socket": asyncio.trsock.TransportSocket(self.sock),
-                    }
-                )
-                self.watch(0)
-                self.resumption = self.loop.call_later(ACCEPT_DELAY, self.resume)
+                self.exhausted(exc)
                 return
             sock.setblocking(False)
             context = self.context.copy()
@@ -99,6 +91,23 @@ class ListeningSocket:
                 context.run(self.serve, sock, address, context)
             if self.watched == 0:
                 return
+
+    def exhausted(self, exc: OSError) -> None:
+        """Accept nothing for a while, because there are no descriptors left."""
+        # One line is enough for all the sockets of the loop.
+        hub, now = get_hub(self.loop), self.loop.time()
+        if now - hub.exhausted_at >= ACCEPT_DELAY:
+            hub.exhausted_at = now
+            self.loop.call_exception_handler(
+                {
+                    "message": "socket.accept() out of system resource",
+                    "exception": exc,
+                    "socket": asyncio.trsock.TransportSocket(self.sock),
+                }
+            )
+        # Otherwise the socket would be ready, in vain, in each turn of the loop.
+        self.watch(0)
+        self.resumption = self.loop.call_later(ACCEPT_DELAY, self.resume)
 
     def serve(self, sock: socket.socket, address: Any, context: contextvars.Context) -> None:
         """Make the protocol and the transport of a connection."""

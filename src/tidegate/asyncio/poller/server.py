@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import asyncio.trsock
+import functools
 import logging
 import os
 import socket
@@ -32,7 +33,7 @@ class PollServer(asyncio.AbstractServer):
         sockets: bound sockets.
         factory: makes the protocol of a connection.
         backlog: how many connections the operating system keeps per socket.
-        securing: how connections begin with TLS, None if they don't.
+        taking: takes the connections that don't begin at once in the poller.
 
     """
 
@@ -42,11 +43,11 @@ class PollServer(asyncio.AbstractServer):
         sockets: Sequence[socket.socket],
         factory: Callable[[], Any],
         backlog: int,
-        securing: Securing | None = None,
+        taking: Taking | None = None,
     ) -> None:
         self.loop = loop
-        self.securing = securing
-        accepted = None if securing is None else securing.accepted
+        self.taking = taking
+        accepted = None if taking is None else taking.accepted
         self.listeners = [
             ListeningSocket(loop, sock, factory, backlog, accepted) for sock in sockets
         ]
@@ -92,8 +93,8 @@ class PollServer(asyncio.AbstractServer):
             self.serving = False
             for listener in self.listeners:
                 listener.close()
-            if self.securing is not None:
-                self.securing.close()
+            if self.taking is not None:
+                self.taking.close()
             if self.path is not None:
                 remove_unix_socket(*self.path)
 
@@ -101,8 +102,74 @@ class PollServer(asyncio.AbstractServer):
         """Wait for nothing: `close` closes the sockets at once."""
 
 
+class HandingOver:
+    """Gives connections that were accepted to transports of the event loop.
+
+    Args:
+        loop: the event loop.
+        factory: makes the protocol of a connection.
+        tls: the arguments of `asyncio.loop.create_server` that are about TLS.
+        limits: how many connections may be about to begin TLS; over it, they are closed.
+
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        factory: Callable[[], Any],
+        tls: dict[str, Any],
+        limits: Limits | None,
+    ) -> None:
+        self.loop = loop
+        self.factory = factory
+        self.tls = tls
+        self.limits = limits if tls else None
+        self.tasks: set[asyncio.Task[None]] = set()
+
+    def accepted(self, sock: socket.socket, address: Any) -> None:
+        """Take a connection."""
+        limits = self.limits
+        if limits is not None and limits.admit(address, self.loop.time()) is not None:
+            sock.close()
+            return
+        task = self.loop.create_task(self.hand_over(sock))
+        self.tasks.add(task)
+        task.add_done_callback(functools.partial(self.done, sock, address))
+
+    def done(self, sock: socket.socket, address: Any, task: asyncio.Task[None]) -> None:
+        """Forget a connection, which has a transport now or is gone."""
+        self.tasks.discard(task)
+        if task.cancelled():
+            # It may not even have begun.
+            sock.close()
+        if self.limits is not None:
+            self.limits.release(address)
+
+    async def hand_over(self, sock: socket.socket) -> None:
+        """Give one connection to a transport."""
+        try:
+            await self.loop.connect_accepted_socket(self.factory, sock, **self.tls)
+        except OSError as exc:
+            # A TLS handshake that fails, a client that is gone or takes too long.
+            sock.close()
+            logger.debug("TLS handshake failed: %s", exc)
+        except Exception as exc:
+            sock.close()
+            self.loop.call_exception_handler(
+                {
+                    "message": "Error on transport creation for incoming connection",
+                    "exception": exc,
+                }
+            )
+
+    def close(self) -> None:
+        """Give up those that are not through."""
+        for task in self.tasks:
+            task.cancel()
+
+
 class Securing:
-    """Begins TLS with connections that were accepted.
+    """Begins TLS in the poller with connections that were accepted.
 
     Args:
         loop: the event loop.
@@ -182,6 +249,9 @@ class Securing:
             transport.abort()
 
 
+Taking = Securing | HandingOver
+
+
 def text_of(address: Any) -> str:
     """Give the address of a client as it is read by people."""
     if isinstance(address, tuple) and len(address) >= 2:
@@ -198,7 +268,7 @@ async def listen_tcp(
     sock: socket.socket | None = None,
     backlog: int = 100,
     start_serving: bool = True,
-    securing: Securing | None = None,
+    taking: Taking | None = None,
     **options: Any,
 ) -> PollServer:
     """Listen on TCP; see `asyncio.loop.create_server`, whose other arguments are ``options``."""
@@ -220,7 +290,7 @@ async def listen_tcp(
             for each in binder.sockets
         ]
         binder.close()
-    return await begin(PollServer(loop, sockets, factory, backlog, securing), start_serving)
+    return await begin(PollServer(loop, sockets, factory, backlog, taking), start_serving)
 
 
 async def listen_unix(
@@ -231,7 +301,7 @@ async def listen_unix(
     sock: socket.socket | None = None,
     backlog: int = 100,
     start_serving: bool = True,
-    securing: Securing | None = None,
+    taking: Taking | None = None,
 ) -> PollServer:
     """Listen on a Unix socket; see `asyncio.loop.create_unix_server`."""
     if sock is None and path is None:
@@ -239,9 +309,9 @@ async def listen_unix(
     if sock is not None and path is not None:
         raise ValueError("path and sock can not be specified at the same time")
     if sock is not None:
-        return await begin(PollServer(loop, [sock], factory, backlog, securing), start_serving)
+        return await begin(PollServer(loop, [sock], factory, backlog, taking), start_serving)
     sock, inode = bind_unix_socket(path)
-    server = PollServer(loop, [sock], factory, backlog, securing)
+    server = PollServer(loop, [sock], factory, backlog, taking)
     server.path = os.fspath(path), inode
     return await begin(server, start_serving)
 
