@@ -6,6 +6,8 @@ TIDEGATE_REQUIRE_EXTENSIONS=1 in the environment, an extension that can't be com
 with TIDEGATE_NO_EXTENSIONS=1 there are none, and a wheel is for every platform.
 """
 
+import contextlib
+import importlib.util
 import os
 import sys
 import threading
@@ -52,9 +54,7 @@ def find_extensions():
     """Give an extension for each ``.py`` that has a ``.pxd`` beside it, and for each ``.pyx``."""
     if os.environ.get("TIDEGATE_NO_EXTENSIONS"):
         return []
-    try:
-        from Cython.Build import cythonize
-    except ImportError:
+    if importlib.util.find_spec("Cython") is None:
         return []
     sources = sorted(PACKAGE.rglob("*.pyx"))
     for pxd in sorted(PACKAGE.rglob("*.pxd")):
@@ -67,16 +67,34 @@ def find_extensions():
     extensions = [
         Extension(
             ".".join(path.with_suffix("").relative_to("src").parts),
-            [str(path)],
+            [str(path.relative_to("src"))],
             extra_compile_args=COMPILE,
             extra_link_args=LINK,
         )
         for path in sources
     ]
-    extensions = cythonize(
+    # Tracebacks name the files as they are found from there: that is where they are installed, too.
+    with contextlib.chdir("src"):
+        extensions = cythonized(extensions)
+    for extension in extensions:
+        extension.sources = [
+            os.path.normpath(os.path.join("src", path)) for path in extension.sources
+        ]
+        extension.depends = [
+            os.path.normpath(os.path.join("src", path)) for path in extension.depends
+        ]
+        extension.optional = not os.environ.get("TIDEGATE_REQUIRE_EXTENSIONS")
+    return extensions
+
+
+def cythonized(extensions):
+    """Have Cython translate to C what has changed."""
+    from Cython.Build import cythonize
+
+    return cythonize(
         extensions,
-        include_path=["src"],
-        build_dir="build/cython",
+        include_path=["."],
+        build_dir=os.path.join("..", "build", "cython"),
         nthreads=os.cpu_count() or 1,
         compiler_directives={
             "language_level": 3,
@@ -91,9 +109,6 @@ def find_extensions():
         },
         annotate=bool(os.environ.get("TIDEGATE_ANNOTATE")),
     )
-    for extension in extensions:
-        extension.optional = not os.environ.get("TIDEGATE_REQUIRE_EXTENSIONS")
-    return extensions
 
 
 # Where processes aren't forked, those that cythonize() starts import this file.

@@ -13,6 +13,10 @@ if _os.environ.get("TIDEGATE_NO_EXTENSIONS") or __name__ != "tidegate":
     from ._uncompiled import prefer_source as _prefer_source
 
     _prefer_source(__name__)
+else:
+    from ._compiled import show_sources as _show_sources
+
+    _show_sources(__path__)
 
 # Type checkers take it for true. Importing it from typing would cost more than all the rest.
 TYPE_CHECKING = False

@@ -1,4 +1,4 @@
-"""The signatures of compiled classes, for `inspect.signature` and what stands on it."""
+"""What compiled classes and methods are called and look like, for `inspect` and its like."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     import inspect
     from typing import Any
 
-__all__ = ["ClassSignature"]
+__all__ = ["ClassSignature", "present"]
 
 
 class ClassSignature:
@@ -51,3 +51,27 @@ def signature_in_source(cls: type) -> inspect.Signature | None:
     namespace = dict(vars(module))
     exec(compile(ast.Module([*future, init], []), str(path), "exec"), namespace)
     return inspect.signature(namespace["__init__"])
+
+
+def present(owner: str, *methods: Any) -> None:
+    """Have methods go by the class that programs know them from, and `inspect` find their sources.
+
+    Args:
+        owner: the name of the class.
+        *methods: functions of the compiled classes that it is a subclass of.
+
+    """
+    import inspect
+
+    for method in methods:
+        method.__qualname__ = f"{owner}.{method.__name__}"
+        if inspect.isfunction(method):
+            continue
+        method.__signature__ = inspect.signature(method)
+        # Sources are those of Python's functions only, so there has to be one in the same place.
+        code = method.__code__
+        lines = "\n" * (code.co_firstlineno - 1)
+        source = f"{lines}def {method.__name__}(*args, **kwargs): return method(*args, **kwargs)"
+        namespace = {"method": method, "__name__": method.__module__}
+        exec(compile(source, code.co_filename, "exec"), namespace)
+        method.__wrapped__ = namespace[method.__name__]

@@ -69,7 +69,7 @@ async def test_the_stack_shows_the_transport(transports):
 
 
 async def test_debug_mode_reports_slow_steps(caplog):
-    """asyncio's names the callback that read; uvloop has no such report of readers."""
+    """There is no direct resumption then: what asyncio reports is the handler's own step."""
 
     async def slow(connection):
         async for _ in connection:
@@ -84,8 +84,7 @@ async def test_debug_mode_reports_slow_steps(caplog):
             await client.close()
     reports = [record.getMessage() for record in caplog.records if "took 0." in record.getMessage()]
     if isinstance(loop, asyncio.SelectorEventLoop):
-        assert len(reports) == 1
-        assert "Task" not in reports[0]
+        assert [report for report in reports if "Task" in report and ".slow()" in report]
 
 
 async def test_a_task_that_runs_is_not_interrupted():

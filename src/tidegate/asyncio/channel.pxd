@@ -28,6 +28,7 @@ cdef class Channel(Link):
     cdef readonly Hub hub
     cdef Waiter waiter
     cdef public double timer_at
+    cdef bint debug
     cdef bint reading
     cdef bint scheduled
     cdef int target

@@ -15,6 +15,7 @@ from ..core.facts import Facts, log_connection, payload
 from ..exceptions import ConcurrencyError, ConnectionClosedOK
 from ..frames import CloseCode
 from ..protocol import Protocol
+from ..signatures import present
 from .channel import Channel
 from .sink import Sink
 from .waiting import drain, ensure_open, wait_closed
@@ -40,6 +41,11 @@ __all__ = ["Connection", "broadcast"]
 # Who gets nothing from a transport that is closed.
 NOBODY_ELSE = asyncio.BufferedProtocol()
 
+present(
+    "Connection",
+    *(Channel.recv, Channel.send, Channel.send_nowait),
+    *(Channel.pause_reading, Channel.resume_reading),
+)
 if sys.version_info >= (3, 12):
     # Mocks made to the specification of a connection ask for it.
     inspect.markcoroutinefunction(Channel.recv)

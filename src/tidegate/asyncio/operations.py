@@ -218,10 +218,11 @@ class Operation:
         # Not __del__, which would take longer for each object.
         if self.link is not None:
             if self.stage == NEW:
+                # Of the line that let go of it: what is compiled has no frame of its own.
                 warnings.warn(
                     f"coroutine '{self.__qualname__}' was never awaited",
                     RuntimeWarning,
-                    stacklevel=2,
+                    stacklevel=1 if cython.compiled else 2,
                 )
             elif self.stage == SUSPENDED and self.kind != SEND:
                 self.link.reception = NOBODY

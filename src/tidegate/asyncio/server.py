@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, Unpack, cast
 
 from ..core.acceptance import CLOSING_DOWN
 from ..core.broadcast import broadcast
+from ..core.checks import describe
 from ..core.credentials import basic_auth
 from ..core.limits import Limits
 from ..core.listener import Listener, attach, is_listener_factory
@@ -85,7 +86,10 @@ class Server:
         if is_listener_factory(self.handler):
             attach(connection, cast("type[Listener]", self.handler))
             return
-        task = connection.loop.create_task(self._run_handler(connection))
+        coroutine: Any = self._run_handler(connection)
+        # What is told of the task is then about the program's function, not ours.
+        coroutine.__qualname__ = describe(getattr(connection, "handler", self.handler))
+        task = connection.loop.create_task(coroutine)
         self.handler_tasks.add(task)
         task.add_done_callback(self.handler_tasks.discard)
 

@@ -18,7 +18,7 @@ from ..core.arguments import (
     check_origins,
     check_seconds,
 )
-from ..core.checks import check_function
+from ..core.checks import check_function, describe
 from ..datastructures import Headers, HeadersLike
 from ..exceptions import InvalidMethod, InvalidProtocol, WebSocketException
 from ..extensions.permessage_deflate import enable_server_permessage_deflate
@@ -149,7 +149,11 @@ class WebSocketServerProtocol(WebSocketCommonProtocol):
     def connection_made(self, transport: Any) -> None:
         """Begin with a transport: run `handler` in a task."""
         super().connection_made(transport)
-        self.handler_task = self.loop.create_task(self.handler())
+        coroutine: Any = self.handler()
+        if type(self).handler is WebSocketServerProtocol.handler:
+            # What is told of the task is then about the program's function, not ours.
+            coroutine.__qualname__ = describe(self.ws_handler.function)
+        self.handler_task = self.loop.create_task(coroutine)
         self.ws_server.register(self)
 
     def hurry_up(self) -> None:

@@ -72,6 +72,8 @@ async def send(connection: ClientConnection, pieces: Iterable[str]) -> None:
     await connection.send("text", "binary")  # wrong
     await connection.send("text", timeout="1s")  # wrong
     await connection.send("text", comprss=True)  # wrong
+    connection.send("text")  # wrong
+    connection.recv()  # wrong
     connection.send_nowait("text")
     connection.send_nowait(["one", "two"])  # wrong
 
