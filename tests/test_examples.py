@@ -8,7 +8,6 @@ import hashlib
 import json
 import os
 import re
-import runpy
 import signal
 import subprocess
 import sys
@@ -20,6 +19,8 @@ from tidegate import ConnectionClosed, InvalidStatus, connect
 from tidegate.asyncio.server import serve
 from tidegate.proxyprotocol import Header
 from tidegate.testing.installed import free_port
+
+from .loading import load as load_program
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples"
 
@@ -34,7 +35,7 @@ def test_each_has_a_test(name):
 
 def load(name):
     """Give what an example defines."""
-    return runpy.run_path(str(FOLDER / f"{name}.py"))
+    return load_program(FOLDER / f"{name}.py")
 
 
 def run(name, *arguments):

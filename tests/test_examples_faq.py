@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import runpy
 import signal
 import sys
 import threading
@@ -18,6 +17,7 @@ import pytest
 
 from tidegate import ConnectionClosed, InvalidHandshake, InvalidStatus, connect
 
+from .loading import load
 from .test_examples import running
 
 FOLDER = Path(__file__).resolve().parent.parent / "examples" / "faq"
@@ -40,7 +40,7 @@ def serving(request):
     def serve_example(name, **changes):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", r"tidegate\.legacy is", DeprecationWarning)
-            main = runpy.run_path(str(folder / f"{name}.py"))["main"]
+            main = load(folder / f"{name}.py")["main"]
         main.__globals__.update(changes)
         return running(main)
 

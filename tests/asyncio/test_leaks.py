@@ -371,6 +371,8 @@ def test_connection_that_is_left_open_when_the_loop_is_closed(loop_factory, capl
             # What was kept for this loop goes when the next loop needs the like.
             asyncio.run(asyncio.sleep(0))
             gc.collect()
+        # The warnings, which had it, are gone as well.
+        gc.collect()
         assert connection() is None
         with sock, contextlib.suppress(ConnectionResetError):
             sock.settimeout(60)

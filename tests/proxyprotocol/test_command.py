@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import contextlib
+import inspect
 import io
 import json
 import re
@@ -222,8 +222,8 @@ def test_echo_as_proxy_protocol_has_it():
     assert echo.policy_for(echo.Address(":1?pp=noop"), "anyone").decide(("127.0.0.1", 1)) == "plain"
     assert echo.policy_for(echo.Address(":1?pp=v1"), "anyone").versions == (1,)
     assert echo.policy_for(echo.Address(":1"), ["10.0.0.1"]).versions == (1, 2)
-    assert asyncio.iscoroutinefunction(echo.run)
-    assert asyncio.iscoroutinefunction(echo.run_conn)
+    assert inspect.iscoroutinefunction(echo.run)
+    assert inspect.iscoroutinefunction(echo.run_conn)
 
 
 def test_subcommand(capsys):

@@ -88,7 +88,11 @@ class TLSStream:
 
     def fill(self) -> None:
         """Wait for something to decrypt, or for the end."""
-        data = self.sock.recv(READ_SIZE)
+        try:
+            data = self.sock.recv(READ_SIZE)
+        except BrokenPipeError:
+            # TLS below this one had something to say about a stream that broke off.
+            data = b""
         with self.lock:
             if data:
                 self.tls.received(data)
