@@ -128,15 +128,22 @@ async def test_the_server_closes(face):
                 pass
 
 
-async def test_the_server_closes_with_a_code(face):
+async def test_the_server_closes_with_a_code(face, caplog):
+    """Which ends the handler's iteration by an exception, and is no failure of the handler."""
+
+    async def handler(connection):
+        async for _ in connection:
+            pass
+
     async with (
-        face.serve(echo) as (address, server),
+        face.serve(handler) as (address, server),
         face.connect(uri_of(address)) as connection,
     ):
         await face.close_server(server, code=1012, reason="again")
         with pytest.raises(ConnectionClosedError) as raised:
             await connection.recv()
         assert (raised.value.rcvd.code, raised.value.rcvd.reason) == (1012, "again")
+    assert "connection handler failed" not in caplog.text
 
 
 async def test_the_server_closes_during_an_opening(face):

@@ -70,6 +70,18 @@ def test_shutdown_with_another_code_and_without_closing():
         assert (client.wait_closed(LONG), client.close_code) == (True, 4000)
 
 
+def test_handlers_do_not_fail_because_of_a_shutdown(caplog):
+    def handler(connection):
+        for _ in connection:
+            pass
+
+    with running(serve(handler, "127.0.0.1", 0)) as server, connect(address(server)) as client:
+        until(lambda: server.connections)
+        server.shutdown(code=1012)
+        assert (client.wait_closed(LONG), client.close_code) == (True, 1012)
+    assert "connection handler failed" not in caplog.text
+
+
 def test_a_handler_cannot_shut_down():
     caught = []
 

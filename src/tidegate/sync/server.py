@@ -16,7 +16,7 @@ from ..core.broadcast import broadcast
 from ..core.credentials import basic_auth as basic_auth_anywhere
 from ..core.limits import Limits
 from ..core.serving import Serving
-from ..exceptions import ProtocolError
+from ..exceptions import ConnectionClosed, ProtocolError
 from ..frames import Close, CloseCode
 from ..http11 import SERVER
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
@@ -462,8 +462,10 @@ def serve(
                 return
             with connection:
                 handler(connection)
-        except Exception:
-            connection.logger.error("connection handler failed", exc_info=True)
+        except Exception as exc:
+            # The server's own end, whatever the code, is no failure of its handlers.
+            if not (server.closing and isinstance(exc, ConnectionClosed)):
+                connection.logger.error("connection handler failed", exc_info=True)
         finally:
             connection.break_off()
 

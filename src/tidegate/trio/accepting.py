@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from ..exceptions import ConnectionClosed
 from ..printable import printable
 from ..protocol import OPEN
 from .tunnel import time_limit
@@ -112,7 +113,10 @@ class Accepting:
         try:
             async with connection:
                 await self.handler(connection)
-        except Exception:
+        except Exception as exc:
+            if self.server.closing and isinstance(exc, ConnectionClosed):
+                # The server's own end, whatever the code, is no failure of its handlers.
+                return
             connection.logger.error("connection handler failed", exc_info=True)
 
     async def prepare(self, way: Way) -> Endpoints | None:
