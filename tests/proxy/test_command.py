@@ -208,7 +208,11 @@ class TestProbe:
     def test_certificates_that_are_not_there(self, route):
         status, out, _ = route("wss://127.0.0.1:1/", "--probe", "--ca", "/no/such/ca.pem")
         assert status == 1
-        assert "No such file" in out
+        assert "No such file or directory, given with --ca: '/no/such/ca.pem'" in out
+        arguments = ("--proxy", "https://127.0.0.1:1", "--probe", "--proxy-ca", "/no/such/ca.pem")
+        status, out, _ = route("ws://ws.test/", *arguments)
+        assert status == 1
+        assert "No such file or directory, given with --proxy-ca: '/no/such/ca.pem'" in out
 
     def test_time_limit(self, route, http_proxy):
         http_proxy.faults = Faults(silent=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from pathlib import Path
 
 import pytest
 
@@ -502,8 +503,23 @@ class TestFailures:
 
     @pytest.mark.asyncio_only
     async def test_ca_bundle_that_is_not_there(self):
-        with pytest.raises(FileNotFoundError):
+        message = r"No such file or directory, given as proxy_ssl: '/no/ca.pem'$"
+        with pytest.raises(FileNotFoundError, match=message):
             await connect("ws://s.test/", "https://127.0.0.1:1", proxy_ssl="/no/ca.pem")
+        proxy = parse_proxy("https://me:s3cret@127.0.0.1:1")
+        proxy.ssl = Path("/no/ca.pem")
+        message = r"given as ssl of the proxy https://me:\*\*\*@127.0.0.1:1: '/no/ca.pem'$"
+        with pytest.raises(FileNotFoundError, match=message):
+            await connect("ws://s.test/", proxy)
+        with pytest.raises(FileNotFoundError, match=r"given as ssl: '/no/ca.pem'$"):
+            await connect("wss://s.test/", "http://127.0.0.1:1", ssl="/no/ca.pem")
+
+    @pytest.mark.asyncio_only
+    async def test_ca_bundle_that_is_none(self, tmp_path):
+        path = tmp_path / "ca.pem"
+        path.write_text("nothing\n")
+        with pytest.raises(ssl.SSLError, match=f"in {path}, given as proxy_ssl: "):
+            await connect("ws://s.test/", "https://127.0.0.1:1", proxy_ssl=path)
 
 
 @pytest.mark.asyncio_only

@@ -30,12 +30,13 @@ def check_needed_tls(route: Route, options: Mapping[str, t.Any]) -> None:
             raise ValueError(f"proxy_ssl=None is incompatible with {a(hop.scheme)}:// proxy")
 
 
-def make_context(value: SSLLike | None) -> ssl.SSLContext:
+def make_context(value: SSLLike | None, argument: str = "ssl") -> ssl.SSLContext:
     """Give the context that is meant.
 
     Arguments:
         value: a context; or the path of a file or directory of the CA certificates to trust, and
             no others; or None or True for what the system trusts.
+        argument: what it was given as, for errors.
 
     Raises:
         OSError: if there is nothing under the path, or no certificate in it; it is an
@@ -47,6 +48,15 @@ def make_context(value: SSLLike | None) -> ssl.SSLContext:
         return ssl.create_default_context()
     if value is False:
         raise ValueError("TLS to a proxy cannot be switched off; use a URL without it")
-    if os.path.isdir(value):
-        return ssl.create_default_context(capath=value)
-    return ssl.create_default_context(cafile=value)
+    path = os.fspath(value)
+    try:
+        if os.path.isdir(path):
+            return ssl.create_default_context(capath=path)
+        return ssl.create_default_context(cafile=path)
+    except ssl.SSLError as exc:
+        # OpenSSL doesn't say which file it was.
+        what = f"there are no certificates in {path}, given as {argument}: {exc.strerror or exc}"
+        raise ssl.SSLError(exc.errno, what) from exc
+    except OSError as exc:
+        what = f"{exc.strerror or exc}, given as {argument}"
+        raise type(exc)(exc.errno, what, path) from exc

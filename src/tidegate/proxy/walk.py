@@ -104,7 +104,7 @@ def walk(
         for proxy, address in zip(proxies, addresses[1:], strict=True)
     ]
     # Made once, and before anything is sent.
-    contexts = [make_context(proxy.ssl or proxy_ssl) if proxy.tls else None for proxy in proxies]
+    contexts = [context_for(proxy, proxy_ssl) if proxy.tls else None for proxy in proxies]
     for _ in range(MAX_CONNECTIONS):
         yield Connect(proxies[0] if proxies else None, addresses[0])
         for place, (hop, context) in enumerate(zip(hops, contexts, strict=True)):
@@ -125,3 +125,10 @@ def walk(
         yield Disconnect()
     with passage.step(CONNECT, hop.proxy, hop.target, hop):
         raise InvalidProxyMessage("the proxy closes one connection after the other")
+
+
+def context_for(proxy: Proxy, proxy_ssl: SSLLike | None) -> ssl.SSLContext:
+    """Give the context for TLS with a proxy."""
+    if proxy.ssl:
+        return make_context(proxy.ssl, f"ssl of the proxy {proxy.url()}")
+    return make_context(proxy_ssl, "proxy_ssl")
