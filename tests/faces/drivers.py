@@ -14,6 +14,7 @@ from tidegate import asyncio as on_asyncio
 from tidegate.asyncio import client, router, server
 
 from ..conftest import run_strictly as run_on_asyncio
+from .threads import OnThreads
 
 try:
     import trio
@@ -178,6 +179,7 @@ class OnTrio(OnAsyncio):
 def faces():
     """The faces that there are here."""
     yield OnAsyncio()
+    yield OnThreads()
     if trio is not None:
         yield OnTrio()
 

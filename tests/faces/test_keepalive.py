@@ -39,7 +39,10 @@ async def test_ping_while_messages_wait(face):
 
 
 async def test_the_same_ping_twice(face):
-    async with pair(face) as (client, _):
+    async with (
+        raw.server(face, lambda sock: None) as address,
+        face.connect(uri_of(address), close_timeout=0.1) as client,
+    ):
         await client.ping(b"same")
         with pytest.raises(ConcurrencyError):
             await client.ping(b"same")

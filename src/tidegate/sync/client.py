@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -381,6 +382,13 @@ def connect(uri: str, *, legacy: bool | None = None, **kwargs: Any) -> Any:
     """
     dialling = reconnect(uri, **kwargs)
     return dialling if legacy is False else dialling.connect()
+
+
+# Those of both, for people and programs that ask.
+_own, _others = (list(inspect.signature(each).parameters.values()) for each in (connect, reconnect))
+connect.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+    [*_others[:-1], _own[1], _others[-1]], return_annotation=Any
+)
 
 
 def unix_connect(

@@ -75,7 +75,8 @@ class Server:
         self.admit: Callable[[socket.socket, Any], Callable[[], None] | None] | None = None
         # Removes what listening made.
         self.clean_up: Callable[[], None] | None = None
-        self.lock = threading.Lock()
+        # A signal handler may shut the server down.
+        self.lock = threading.RLock()
         self.all_connections: set[ServerConnection] = set()
         self.handler_threads: set[threading.Thread] = set()
         # Sockets of which there is no connection yet.
