@@ -265,3 +265,17 @@ async def test_a_response_of_several_packets(face):
         face.connect(uri_of(address), close_timeout=0.1) as connection,
     ):
         assert await connection.recv() == "early"
+
+
+async def test_a_refusal_whose_body_does_not_end(face):
+    """Its status is known when the time is up."""
+
+    def script(sock):
+        raw.read_head(sock)
+        sock.sendall(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 100\r\n\r\nhalf")
+
+    async with raw.server(face, script, opened=False) as address:
+        with pytest.raises(InvalidStatus, match="403") as raised:
+            async with face.connect(uri_of(address), open_timeout=0.2):
+                pass
+    assert raised.value.response.body == b"half"

@@ -16,7 +16,6 @@ from ..core.dialling import (
     send_request,
     timed_out,
 )
-from ..exceptions import ProxyTimeout
 from ..hints import explained
 from ..http11 import USER_AGENT, Response
 from ..protocol import CONNECTING, OPEN
@@ -231,6 +230,8 @@ class connect(Dialling):
             listener=None,
         )
         self.entering = False
+        # The server's refusal, of which only the explanation isn't complete.
+        self.told: Exception | None = None
 
     # Connecting once
 
@@ -266,8 +267,8 @@ class connect(Dialling):
         await secure(way, self.send_proxy_header, context, name)
         return way, None
 
-    async def open_connection(self, nursery: trio.Nursery | None = None) -> ClientConnection:
-        """Make a connection, opening handshake included."""
+    async def make_connection(self, nursery: trio.Nursery | None) -> ClientConnection:
+        """Make a connection, on which the opening handshake comes next."""
         with explained(self.ws_uri):
             way, passage = await self.open_way()
         self.opening = self.make_protocol()
@@ -275,18 +276,29 @@ class connect(Dialling):
             connection: ClientConnection = self.create_connection(
                 nursery, way, self.opening, **self.connection_options
             )
-            connection.proxy = passage
         except BaseException:
             await way.aclose()
             raise
-        try:
-            with opening_handshake(passage):
-                await connection.handshake(self.headers(), self.user_agent_header)
-        except BaseException:
-            connection.abort()
-            raise
-        self.opening = None
+        connection.proxy = passage
         return connection
+
+    async def dial(self, nursery: trio.Nursery | None) -> ClientConnection:
+        """Connect, without a time limit, following redirects."""
+        self.start_over()
+        while True:
+            # What redirected here has nothing more to say.
+            self.told = None
+            connection = await self.make_connection(nursery)
+            try:
+                with opening_handshake(connection.proxy):
+                    await connection.handshake(self.headers(), self.user_agent_header)
+                return connection
+            except Exception as exc:
+                self.follow_redirect(exc)
+            finally:
+                if connection.state is not OPEN:
+                    self.told = self.refusal()
+                    connection.abort()
 
     async def connect(self, nursery: trio.Nursery | None = None) -> ClientConnection:
         """Connect, following redirects, which are not remembered for the next time.
@@ -295,28 +307,26 @@ class connect(Dialling):
             nursery: where the connection's own tasks run; None is beside the program.
 
         """
-        self.start_over()
-        cancelled: BaseException | None = None
-        with trio.CancelScope() as scope:
-            if self.open_timeout is not None:
-                scope.deadline = trio.current_time() + self.open_timeout
-            while True:
+        slow = trio.TooSlowError()
+        try:
+            with trio.CancelScope() as scope:
+                if self.open_timeout is not None:
+                    scope.deadline = trio.current_time() + self.open_timeout
                 try:
-                    return await self.open_connection(nursery)
-                except ProxyTimeout as exc:
-                    if refusal := self.refusal():
-                        raise refusal from exc
-                    raise
-                except Exception as exc:
-                    self.follow_redirect(exc)
+                    return await self.dial(nursery)
                 except trio.Cancelled as exc:
                     # If there is a proxy, it says how far it came.
-                    cancelled = exc
+                    slow.__cause__ = without_frames(exc)
                     raise
-        error = trio.TooSlowError()
-        error.__cause__ = None if cancelled is None else without_frames(cancelled)
-        del cancelled
-        raise self.refusal() or timed_out(error, self.ws_uri, self.opening is not None) from error
+            raise timed_out(slow, self.ws_uri, self.opening is not None) from slow
+        except TimeoutError as exc:
+            if self.told is None:
+                raise
+            raise self.told from exc
+        finally:
+            self.opening = self.told = None
+            # It may refer to this frame.
+            del slow
 
     # async with connect(...) as ...: ...
 
@@ -354,9 +364,11 @@ class connect(Dialling):
                     continue
                 reconnection.connected(connection)
                 yield connection
-            reconnection.disconnected(connection)
+            delay = self.delay_after_end(connection, reconnection)
             # While there is none, the old one isn't kept.
             del connection
+            if delay is not None:
+                await trio.sleep(delay)
 
 
 def unix_connect(
