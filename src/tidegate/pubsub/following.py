@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 # How many topics are asked about at once after an interruption.
 CHUNK = 500
 
+# How often it is asked, with pauses of so many seconds.
+ATTEMPTS = 3
+PAUSE = 0.5
+
 
 class Following:
     """Follows the positions of topics, fills gaps from the history, and tells of those that stay.
@@ -23,10 +27,14 @@ class Following:
     Args:
         hub: the hub.
 
+    Attributes:
+        held: what messages cost that wait for others before them, in bytes.
+
     """
 
     def __init__(self, hub: Hub) -> None:
         self.hub = hub
+        self.held = 0
         self.checking: asyncio.Task[None] | None = None
 
     def is_next(self, group: Group, message: Message) -> bool:
@@ -35,15 +43,16 @@ class Following:
         assert position is not None
         if group.held is not None:
             group.held.append(message)
+            self.held += message.size
             return False
-        known = group.position
-        if known is None or known.epoch != position.epoch:
+        known, fresh, group.fresh = group.position, group.fresh, False
+        if known is None or (fresh and position.is_within(known)):
             group.position = position
-            if known is not None:
-                for subscription in group.slots:
-                    subscription.after = 0
-                if position.offset > 1:
-                    self.changed(group, known, position)
+        elif known.epoch != position.epoch:
+            if not known.epoch and position.offset > 1:
+                self.fill(group, message)
+                return False
+            self.begin_anew(group, position)
         elif position.offset <= known.offset:
             # It was in the history that was read meanwhile.
             return False
@@ -54,14 +63,21 @@ class Following:
             group.position = position
         return True
 
-    def changed(self, group: Group, known: Position, position: Position) -> None:
-        """Tell that the count has begun anew."""
-        if known.epoch:
+    def begin_anew(self, group: Group, position: Position) -> None:
+        """Take note that a topic counts anew."""
+        known, group.position = group.position, position
+        for subscription in group.slots:
+            subscription.after = 0
+        if known is not None and known.epoch and (position.offset > 1 or group.suspect):
             self.hub._tell_gap(Gap(group.name, known, position, "the engine counts anew"))
+        group.suspect = False
 
     def fill(self, group: Group, message: Message | None) -> None:
         """Read what is missing, and hold what comes until it is there."""
-        group.held = [] if message is None else [message]
+        group.held = []
+        if message is not None:
+            group.held.append(message)
+            self.held += message.size
         self.hub._start(self.read(group))
 
     async def read(self, group: Group) -> None:
@@ -76,19 +92,22 @@ class Following:
         except EngineError as exc:
             reason = str(exc)
         else:
+            if not known.epoch:
+                # Nothing was published before.
+                group.position = known = Position(page.position.epoch, 0)
             if page.position.epoch == known.epoch:
                 messages = page.messages
         finally:
             held, group.held = group.held or [], None
+            self.held -= sum(message.size for message in held)
         for number, message in enumerate([*messages, *held]):
             position = message.position
             assert position is not None
             known = group.position
             assert known is not None
             if position.epoch != known.epoch:
-                # is_next() sees to that.
-                if self.is_next(group, message):
-                    hub._deliver(message, group)
+                self.begin_anew(group, position)
+                hub._deliver(message, group)
                 continue
             if position.offset <= known.offset:
                 continue
@@ -116,17 +135,37 @@ class Following:
         """Compare where topics are with what has come of them."""
         hub = self.hub
         names = [name for name in hub._groups if not is_pattern(name)]
-        try:
-            for start in range(0, len(names), CHUNK):
-                chunk = names[start : start + CHUNK]
-                positions = await hub._engine.positions(chunk)
-                for name, position in zip(chunk, positions, strict=True):
-                    group = hub._groups.get(name)
-                    if group is not None and group.position is not None:
-                        self.compare(group, position)
-        except EngineError as exc:
-            # It is lost again, and looked at again when it is back; if it is back, nobody knows.
-            hub._tell_gap(Gap(None, None, None, f"the history can't be read: {exc}"))
+        for start in range(0, len(names), CHUNK):
+            chunk = names[start : start + CHUNK]
+            try:
+                positions = await self.positions(chunk)
+            except EngineError as exc:
+                # If it is lost again, all this begins anew when it is back; if it isn't, one knows.
+                hub._tell_gap(Gap(None, None, None, f"the history can't be read: {exc}"))
+                return
+            for name, position in zip(chunk, positions, strict=True):
+                group = hub._groups.get(name)
+                if group is not None and group.position is not None:
+                    self.compare(group, position)
+
+    async def positions(self, names: list[str]) -> list[Position]:
+        """Ask where topics are, more than once if need be: the engine is just coming back.
+
+        Raises:
+            EngineError: if it doesn't tell.
+
+        """
+        for _ in range(ATTEMPTS - 1):
+            try:
+                return await self.hub._engine.positions(names)
+            except EngineError:
+                await asyncio.sleep(PAUSE)
+        return await self.hub._engine.positions(names)
+
+    def lost(self) -> None:
+        """Take note that the engine is lost."""
+        for group in self.hub._groups.values():
+            group.suspect = True
 
     def compare(self, group: Group, position: Position) -> None:
         """Get what is missing of a topic that is at a position."""
@@ -134,11 +173,10 @@ class Following:
         assert known is not None
         if group.held is not None:
             return
-        if position.epoch == known.epoch:
+        if position.epoch == known.epoch or not known.epoch:
+            group.suspect = False
             if position.offset > known.offset:
                 self.fill(group, None)
-        elif position.offset or known.offset:
-            group.position = position
-            for subscription in group.slots:
-                subscription.after = 0
-            self.changed(group, known, position)
+        elif group.suspect:
+            # Else a message of the new count has come while the answer was on its way.
+            self.begin_anew(group, position)

@@ -28,6 +28,8 @@ from .topics import OWN, Patterns, check_name, check_topic, is_pattern, user_top
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from redis.asyncio import Redis
+
     from ..asyncio.connection import Connection
 
 __all__ = ["Hub"]
@@ -62,7 +64,8 @@ class Hub:
     `publish_from_thread`. A connection that is closed leaves by itself.
 
     Args:
-        url: the engine: ``memory://`` for this process alone.
+        url: the engine: ``memory://`` for this process alone; ``redis://`` or ``rediss://``, with
+            what redis-py takes there, or a client of its own, such as one that Sentinel gives.
         history: how many messages of a topic are kept for those who come back, or a `History`;
             None for none.
         slow: what happens to slow receivers: a `Slow`. By default a connection for which more
@@ -74,6 +77,7 @@ class Hub:
             them in `stats`.
         on_gap: called with a `Gap` when messages are missing, or may be.
         presence: whether to keep who has joined what, for `presence` and `watch`.
+        prefix: what names in the engine begin with; hubs with the same are one.
 
     Raises:
         ValueError: if an argument makes no sense.
@@ -82,7 +86,7 @@ class Hub:
 
     def __init__(
         self,
-        url: str = "memory://",
+        url: str | Redis = "memory://",
         *,
         history: int | History | None = None,
         slow: Slow | None = None,
@@ -91,6 +95,7 @@ class Hub:
         overflow: str = "raise",
         on_gap: Callable[[Gap], object] | None = None,
         presence: bool = False,
+        prefix: str = "tidegate",
     ) -> None:
         if overflow not in ("raise", "count"):
             raise ValueError(f'overflow is "raise" or "count", not {overflow!r}')
@@ -106,7 +111,7 @@ class Hub:
         self.logger = logging.getLogger(f"{identity.loggers}.pubsub")
         self._stats = Stats()
         self._presence = presence
-        self._engine = make_engine(self, url)
+        self._engine = make_engine(self, url, prefix)
         self._groups: dict[str, Group] = {}
         self._patterns: Patterns[Group] = Patterns()
         self._seats: dict[Any, ConnectionSeat] = {}
@@ -180,7 +185,9 @@ class Hub:
     def stats(self) -> Stats:
         """What the hub has done, and what waits now."""
         if self._thread is not None:
-            self._stats.backlog_bytes = self._delivery.waiting + self._engine.waiting
+            self._stats.backlog_bytes = (
+                self._delivery.waiting + self._following.held + self._engine.waiting
+            )
         return self._stats
 
     # Joining and leaving
@@ -526,6 +533,8 @@ class Hub:
             _, pending = await asyncio.wait(waits, timeout=TIMEOUT)
             if pending:
                 raise EngineError(f"the engine hasn't confirmed within {TIMEOUT:g} s")
+        for subscription in subscriptions:
+            subscription.group.ready = None
 
     def _group(self, name: str) -> Group:
         group = self._groups.get(name)
@@ -631,11 +640,17 @@ def link_of(connection: Any) -> Any:
     return getattr(connection, "_coated", connection)
 
 
-def make_engine(hub: Hub, url: str) -> Engine:
-    """Give the engine for a URL."""
-    scheme, separator, rest = url.partition("://")
+def make_engine(hub: Hub, source: Any, prefix: str) -> Engine:
+    """Give the engine for a URL, or on a client of redis-py's."""
+    scheme, separator, rest = str(source).partition("://")
+    if not isinstance(source, str) or (scheme in ("redis", "rediss", "unix") and rest):
+        from .redis import RedisEngine
+
+        return RedisEngine(hub, source, prefix)
     if scheme == "memory" and separator and not rest:
         from .memory import MemoryEngine
 
         return MemoryEngine(hub)
-    raise ValueError(f"a hub's URL begins with memory://, and this isn't one: {scheme}://…")
+    raise ValueError(
+        f"a hub's URL begins with memory://, redis:// or rediss://, not with {scheme[:20]!r}"
+    )

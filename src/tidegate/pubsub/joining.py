@@ -65,6 +65,8 @@ class Joining:
         """Give what was missed, now or when the engine has told it."""
         hub, joined = self.hub, self.joined
         if not hub._engine.immediate:
+            if self.is_known():
+                return joined
             joined._task = hub._start(self.complete())
             # Nobody has to await it.
             joined._task.add_done_callback(lambda task: task.cancelled() or task.exception())
@@ -74,6 +76,19 @@ class Joining:
                 if not is_pattern(name):
                     self.begin(subscription, hub._engine.page(name, self.starts.get(name)))
         return joined
+
+    def is_known(self) -> bool:
+        """Whether the engine needn't be asked; the positions are what it would say, then."""
+        groups = [subscription.group for subscription in self.subscriptions]
+        if self.starts or any(group.ready is not None for group in groups):
+            return False
+        if self.hub.history is not None:
+            for group in groups:
+                if not is_pattern(group.name):
+                    if group.position is None or group.held is not None:
+                        return False
+                    self.joined.positions[group.name] = group.position
+        return True
 
     async def complete(self) -> None:
         """Wait for the engine, then give what was missed."""
@@ -109,6 +124,8 @@ class Joining:
             self.joined.positions[group.name] = page.position
             if group.position is None:
                 group.position = page.position
+                # What was published just before the engine said that may still be on its way.
+                group.fresh = not self.hub._engine.immediate
         if replay is None or subscription.place < 0:
             return
         start = self.starts[group.name]

@@ -29,10 +29,12 @@ class Group:
         position: where the last message stood that was given to them; None where nobody knows.
         ready: done when the engine has confirmed that it gives what comes; None when it did.
         held: what came while messages before it are read from the history; None otherwise.
+        fresh: whether ``position`` is what the engine said, and nothing was given yet.
+        suspect: whether the engine was lost since it was known that nothing is missing.
 
     """
 
-    __slots__ = ("held", "lent", "name", "position", "ready", "slots")
+    __slots__ = ("fresh", "held", "lent", "name", "position", "ready", "slots", "suspect")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -41,6 +43,8 @@ class Group:
         self.position: Position | None = None
         self.ready: asyncio.Future[None] | None = None
         self.held: list[Message] | None = None
+        self.fresh = False
+        self.suspect = False
 
     def add(self, subscription: Subscription) -> None:
         """Add a subscription."""
