@@ -65,7 +65,8 @@ def present(owner: str, *methods: Any) -> None:
 
     for method in methods:
         method.__qualname__ = f"{owner}.{method.__name__}"
-        if inspect.isfunction(method):
+        # Uncompiled, it may be wrapped (see `tidegate.asyncio.operations.gives_coroutine`).
+        if inspect.isfunction(getattr(method, "__wrapped__", method)):
             continue
         method.__signature__ = inspect.signature(method)
         # Sources are those of Python's functions only, so there has to be one in the same place.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import sys
 import unittest.mock
 
 import pytest
@@ -27,6 +26,8 @@ from tidegate.asyncio.server import (
 )
 from tidegate.client import backoff, process_exception
 from tidegate.http11 import SERVER, USER_AGENT
+
+from .connections import pair
 
 # How a connection behaves, for the arguments that many functions have.
 CONNECTION = "ping_interval=20, ping_timeout=20, close_timeout=10, max_queue=16, write_limit=32768"
@@ -262,7 +263,36 @@ def test_arguments_of_the_older_api_are_refused_by_name(function, first, name, a
         function(argument, **{name: None})
 
 
-@pytest.mark.skipif(sys.version_info < (3, 12), reason="there is no way to say so before")
+class Derived(ClientConnection):
+    """A subclass of a program's own."""
+
+
+@pytest.mark.parametrize("kind", [ClientConnection, ServerConnection, Derived])
+@pytest.mark.parametrize("name", ["recv", "send"])
+def test_receiving_and_sending_are_coroutine_functions_to_those_who_ask(kind, name):
+    assert inspect.iscoroutinefunction(getattr(kind, name))
+    assert asyncio.iscoroutinefunction(getattr(kind, name))
+
+
+async def test_methods_of_a_connection_are_coroutine_functions_to_those_who_ask():
+    async with pair() as (client, server):
+        for method in (client.recv, client.send, server.recv, server.send):
+            assert inspect.ismethod(method)
+            assert inspect.iscoroutinefunction(method)
+            assert inspect.iscoroutinefunction(functools.partial(method))
+            assert "Raises:" in method.__doc__
+        assert list(inspect.signature(client.recv).parameters) == ["decode"]
+        assert list(inspect.signature(client.send).parameters) == [
+            "message",
+            "text",
+            "compress",
+            "timeout",
+        ]
+        # They do what they did.
+        await functools.partial(client.send, text=True)(b"hello")
+        assert await server.recv(decode=False) == b"hello"
+
+
 async def test_a_mock_of_a_connection_can_be_awaited():
     mock = unittest.mock.create_autospec(ClientConnection, instance=True)
     mock.recv.return_value = "message"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import inspect
 import logging
 import selectors
 import weakref
@@ -518,3 +519,13 @@ async def test_the_logger_of_the_program(caplog):
         assert await client.recv() == "x"
     names = {record.name for record in caplog.records if "TEXT" in record.getMessage()}
     assert names == {"mine"}
+
+
+async def test_receiving_and_sending_are_coroutine_functions_to_those_who_ask():
+    async with connected() as (client, server):
+        for method in (client.recv, client.send, server.recv, server.send):
+            assert inspect.iscoroutinefunction(method)
+            assert asyncio.iscoroutinefunction(method)
+            assert inspect.iscoroutinefunction(getattr(type(method.__self__), method.__name__))
+        await client.send(message="x")
+        assert await client.recv() == "x"

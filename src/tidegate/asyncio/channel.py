@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..exceptions import ConnectionClosedOK
 from ..utils import has_left
 from .hub import get_hub
+from .operations import gives_coroutine
 
 try:
     import cython
@@ -379,6 +380,14 @@ class Channel(Link):
         else:
             # TLS has no half-close.
             self.transport.close()
+
+
+if cython.compiled:
+    gives_coroutine(Channel.recv)
+    gives_coroutine(Channel.send)
+else:
+    Channel.recv = gives_coroutine(Channel.recv)  # type: ignore[method-assign]
+    Channel.send = gives_coroutine(Channel.send)  # type: ignore[method-assign]
 
 
 async def iterate(channel: Channel) -> AsyncIterator[Data]:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-import inspect
 import socket
-import sys
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from ..core.arguments import limits
@@ -46,10 +44,6 @@ present(
     *(Channel.recv, Channel.send, Channel.send_nowait),
     *(Channel.pause_reading, Channel.resume_reading),
 )
-if sys.version_info >= (3, 12):
-    # Mocks made to the specification of a connection ask for it.
-    inspect.markcoroutinefunction(Channel.recv)
-    inspect.markcoroutinefunction(Channel.send)
 
 
 # Transports take it for the buffered protocol that it is; to programs, it is a Protocol, too.

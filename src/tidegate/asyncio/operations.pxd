@@ -23,9 +23,19 @@ cdef extern from *:
         }
     #endif
     }
+
+    /* A macro, because the type isn't known yet here. */
+    #define tidegate_set_code(function, code)                                       \\
+        do {                                                                        \\
+            PyObject *before = ((__pyx_CyFunctionObject *)(function))->func_code;   \\
+            Py_INCREF(code);                                                        \\
+            ((__pyx_CyFunctionObject *)(function))->func_code = (code);             \\
+            Py_XDECREF(before);                                                     \\
+        } while (0)
     """
     ctypedef int (*tidegate_sendfunc)(PyObject *, PyObject *, PyObject **) except -1
     void tidegate_set_send(object type, tidegate_sendfunc function)
+    void tidegate_set_code(object function, object code)
 
 
 cdef int OPEN

@@ -6,8 +6,11 @@ message straight from the receive buffer, and what waits is resumed without a tu
 
 from __future__ import annotations
 
+import functools
+import inspect
+import types
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..exceptions import ConnectionClosedOK
 from .waiting import drain, send_anything
@@ -22,7 +25,9 @@ if not cython.compiled:
     from .waiter import Waiter
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine
+    from collections.abc import Callable, Coroutine
+
+F = TypeVar("F", bound="Callable[..., Any]")
 
 # State.OPEN, as the writer has it.
 OPEN = 1
@@ -312,3 +317,61 @@ class MessageIterator:
 async def no_more() -> None:
     """Be the end of an iteration that was given up."""
     raise StopAsyncIteration
+
+
+class CoroutineFunction(functools.partial):  # type: ignore[type-arg]
+    """A function that gives a coroutine, for Pythons in which that can't be marked.
+
+    ``inspect`` looks at what is behind a partial function. What stands there for it is a coroutine
+    function with the same signature, while the function itself is called.
+    """
+
+    def __init__(self, function: Any) -> None:
+        functools.update_wrapper(self, function)
+        seen = types.FunctionType(
+            coroutine_code(function),
+            function.__globals__,
+            function.__name__,
+            function.__defaults__,
+            function.__closure__,
+        )
+        # A partial function of a method isn't looked behind.
+        self.__dict__.update(
+            seen=seen,
+            __code__=seen.__code__,
+            __defaults__=function.__defaults__,
+            __kwdefaults__=function.__kwdefaults__,
+        )
+
+    @property
+    def func(self) -> Any:
+        """What others see."""
+        return self.__dict__["seen"]
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+
+def coroutine_code(function: Any) -> types.CodeType:
+    """Give the code of a function as that of a coroutine function."""
+    code: types.CodeType = function.__code__
+    return code.replace(co_flags=code.co_flags | inspect.CO_COROUTINE)
+
+
+def gives_coroutine(function: F) -> F:
+    """Have ``inspect.iscoroutinefunction`` say that a function gives a coroutine.
+
+    Libraries that wrap functions ask it whether to await what they give.
+
+    Returns:
+        What to use in place of the function.
+
+    """
+    mark = getattr(inspect, "markcoroutinefunction", None)
+    if mark is not None:
+        # From Python 3.12 on
+        return mark(function)  # type: ignore[no-any-return]
+    if cython.compiled and not inspect.isfunction(function):
+        tidegate_set_code(function, coroutine_code(function))  # type: ignore[name-defined]  # noqa: F821
+        return function
+    return CoroutineFunction(function)  # type: ignore[return-value]

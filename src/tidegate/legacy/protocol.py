@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import identity
+from ..asyncio.operations import gives_coroutine
 from ..core.broadcast import broadcast as broadcast_to_connections
 from ..datastructures import Headers
 from ..exceptions import ConnectionClosed, ConnectionClosedOK
@@ -274,6 +275,7 @@ class WebSocketCommonProtocol(asyncio.Protocol):
 
     # Receiving and sending
 
+    @gives_coroutine
     def recv(self) -> Coroutine[Any, Any, Data]:
         """Receive the next message.
 
@@ -317,6 +319,7 @@ class WebSocketCommonProtocol(asyncio.Protocol):
                 return
             yield message
 
+    @gives_coroutine
     def send(
         self, message: DataLike | Iterable[DataLike] | AsyncIterable[DataLike]
     ) -> Coroutine[Any, Any, None]:
