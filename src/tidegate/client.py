@@ -21,6 +21,7 @@ from .headers import (
     build_extension,
     build_host,
     build_subprotocol,
+    check_lists,
     parse_connection,
     parse_extension,
     parse_subprotocol,
@@ -263,6 +264,7 @@ def check_response_headers(headers: Headers, key: str) -> None:
         InvalidHandshake: if they don't; the subclass says why.
 
     """
+    check_lists(headers)
     options = [
         option for value in headers.get_all("Connection") for option in parse_connection(value)
     ]

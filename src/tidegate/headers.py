@@ -14,7 +14,7 @@ import typing as t
 from collections.abc import Callable, Sequence
 
 from .datastructures import Headers, HeadersLike
-from .exceptions import InvalidHeaderFormat, InvalidHeaderValue
+from .exceptions import InvalidHeaderFormat, InvalidHeaderValue, TooManyHeaders
 from .typing import (
     ConnectionOption,
     ExtensionHeader,
@@ -70,7 +70,7 @@ _separators_re = re.compile(r"[\t ,]*")
 _token68_re = re.compile(r"[A-Za-z0-9-._~+/]+=*")
 # RFC 9110 section 5.6.4
 _quoted_string_re = re.compile(
-    r'"((?:[\x09\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\x09\x20-\x7e\x80-\xff])*)"'
+    r'"((?:[\x09\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]++|\\[\x09\x20-\x7e\x80-\xff])*+)"'
 )
 _quoted_pair_re = re.compile(r"\\([\x09\x20-\x7e\x80-\xff])")
 _quotable_re = re.compile(r"[\x09\x20-\x7e\x80-\xff]*")
@@ -201,6 +201,34 @@ def _cached(parse: Callable[[str], tuple[T, ...]]) -> Callable[[str], tuple[T, .
         return parse_short(header) if len(header) <= _MAX_CACHED_LENGTH else parse(header)
 
     return parse_cached
+
+
+# How many separators the lists in the headers of an opening handshake may have in all. Nobody needs
+# a tenth of it, and a parser takes longer for each than for many bytes.
+MAX_SEPARATORS = 1000
+
+LISTS = ("Connection", "Upgrade", "Sec-WebSocket-Extensions", "Sec-WebSocket-Protocol")
+
+
+def check_lists(headers: Headers) -> None:
+    """Refuse headers whose lists would take long to parse, before that.
+
+    Raises:
+        TooManyHeaders: if the lists have too many elements and parameters.
+    """
+    separators = 0
+    for name in LISTS:
+        for value in headers.get_all(name):
+            # Short ones aren't looked at, because nearly all are.
+            if len(value) > _MAX_CACHED_LENGTH:
+                separators += sum(map(value.count, ',;"\\'))
+            else:
+                separators += len(value) // 4
+    if separators > MAX_SEPARATORS:
+        raise TooManyHeaders(
+            f"the lists in {', '.join(LISTS[:-1])} and {LISTS[-1]} have more than "
+            f"{MAX_SEPARATORS} elements and parameters"
+        )
 
 
 # Connection

@@ -143,7 +143,7 @@ class Request:
             InvalidMessage: if the request is malformed or has a body; it is a ValueError.
         """
         request = yield from parse_request_head(read_line)
-        _check_no_body(request.headers)
+        check_no_body(request.headers)
         return request
 
     def serialize(self) -> bytes:
@@ -243,18 +243,34 @@ def parse_request(head: bytes | bytearray) -> Request:
     Args:
         head: the request, up to and including the first ``\\r\\n\\r\\n``.
     """
+    request = _parse_usual_request(head)
+    if request is None:
+        reader = StreamReader()
+        return _run(Request.parse(reader.read_line), reader, head)
+    check_no_body(request.headers)
+    return request
+
+
+def parse_whole_request_head(head: bytes | bytearray) -> Request:
+    """Give the request that ``head`` holds, as `parse_request` does, but it may have a body."""
+    request = _parse_usual_request(head)
+    if request is None:
+        reader = StreamReader()
+        return _run(parse_request_head(reader.read_line), reader, head)
+    return request
+
+
+def _parse_usual_request(head: bytes | bytearray) -> Request | None:
+    """Give the request, None if it is long or malformed: another parser finds out in what way."""
     if len(head) <= MAX_LINE_LENGTH:
         text = head.decode("iso-8859-1")
         match = _request_line_re.match(text)
         if match is not None:
             headers = _parse_all_headers(text, match.end())
             if headers is not None:
-                _check_no_body(headers)
                 method, path, protocol = match.groups()
                 return Request(path, headers, method, protocol)
-    # It is long or malformed: the other parser finds out in what way.
-    reader = StreamReader()
-    return _run(Request.parse(reader.read_line), reader, head)
+    return None
 
 
 def parse_response(head: bytes | bytearray, proxy: bool = False) -> Response:
@@ -278,12 +294,19 @@ def parse_response(head: bytes | bytearray, proxy: bool = False) -> Response:
     return _run(parse_response_head(reader.read_line, proxy), reader, head)
 
 
-def read_request(reader: StreamReader) -> Generator[None, None, Request]:
-    """Read a request like `Request.parse`, but the faster way if all of it has come already."""
+def read_request(reader: StreamReader, body: bool = False) -> Generator[None, None, Request]:
+    """Read a request like `Request.parse`, but the faster way if all of it has come already.
+
+    Args:
+        reader: what to read from.
+        body: whether it may have a body, which is left where it is.
+    """
     end = reader.buffer.find(b"\r\n\r\n", 0, MAX_LINE_LENGTH)
     if end < 0 or reader.buffer.startswith(b"\r\n"):
-        return (yield from Request.parse(reader.read_line))
-    return parse_request((yield from reader.read_exact(end + 4)))
+        parse = parse_request_head if body else Request.parse
+        return (yield from parse(reader.read_line))
+    head = yield from reader.read_exact(end + 4)
+    return parse_whole_request_head(head) if body else parse_request(head)
 
 
 def read_response(
@@ -352,7 +375,7 @@ def parse_response_head(
     if match is None:
         raise _explain_status_line(line)
     status_code, reason_phrase = _check_status(match, proxy)
-    headers = yield from parse_headers(read_line)
+    headers = yield from parse_headers(read_line, folded=True)
     return Response(status_code, reason_phrase, headers)
 
 
@@ -385,8 +408,14 @@ def _parse_all_headers(text: str, start: int) -> Headers | None:
     return Headers.from_valid(items)
 
 
-def parse_headers(read_line: ReadLine) -> Generator[None, None, Headers]:
+def parse_headers(read_line: ReadLine, folded: bool = False) -> Generator[None, None, Headers]:
     """Read header lines up to and including the empty line.
+
+    Args:
+        read_line: a generator function that reads up to LF.
+        folded: whether a line that begins with white space continues the one before, in obsolete
+            syntax. A client has to read that, with a space in its place, and a server to refuse
+            it (RFC 9112, section 5.2).
 
     Raises:
         EOFError: if the stream ends before.
@@ -394,6 +423,7 @@ def parse_headers(read_line: ReadLine) -> Generator[None, None, Headers]:
         InvalidMessage: if a line is malformed; it is a ValueError.
     """
     items: list[tuple[str, str]] = []
+    lines = 0
     while True:
         try:
             line = yield from parse_line(read_line, HeaderLineTooLong)
@@ -401,10 +431,17 @@ def parse_headers(read_line: ReadLine) -> Generator[None, None, Headers]:
             raise EOFError("connection closed while reading HTTP headers") from exc
         if not line:
             return Headers.from_valid(items)
-        if len(items) == MAX_NUM_HEADERS:
+        if lines == MAX_NUM_HEADERS:
             raise TooManyHeaders(f"expected no more than {MAX_NUM_HEADERS} headers")
-        # A line that begins with white space continues another one only in obsolete syntax, which
-        # a server has to refuse (RFC 9112 section 5.2): its name isn't a token.
+        lines += 1
+        # In a request, it is a name that isn't a token.
+        if folded and items and line[:1] in (b" ", b"\t"):
+            name, value = items.pop()
+            more = line.decode("iso-8859-1").strip(" \t")
+            if _is_text(more) is None:
+                raise InvalidMessage(f"invalid HTTP header value: {printable(more)}")
+            items.append((name, f"{value} {more}".strip(" ")))
+            continue
         name, colon, value = line.decode("iso-8859-1").partition(":")
         if not colon:
             raise InvalidMessage(f"invalid HTTP header line: {d(line)}")
@@ -484,7 +521,7 @@ def _read_chunks(
         body += yield from read_exact(length)
         if (yield from read_exact(2)) != b"\r\n":
             raise InvalidMessage("chunk without CRLF")
-    yield from parse_headers(read_line)
+    yield from parse_headers(read_line, folded=True)
     return body
 
 
@@ -504,10 +541,14 @@ def _get_content_length(headers: Headers) -> int | None:
     return int(length)
 
 
-def _check_no_body(headers: Headers) -> None:
+def check_no_body(headers: Headers) -> None:
     """Refuse the headers of a request with a body.
 
     An empty one is fine (RFC 9110 section 8.6): the WebSocket client of Java announces it.
+
+    Raises:
+        InvalidMessage: if there is a body; it is a ValueError.
+        SecurityError: if its length isn't clear.
     """
     if "transfer-encoding" in headers:
         raise InvalidMessage("unsupported request body: transfer codings aren't supported")

@@ -27,12 +27,13 @@ from .exceptions import (
 )
 from .headers import (
     build_extension,
+    check_lists,
     parse_connection,
     parse_extension,
     parse_subprotocol,
     parse_upgrade,
 )
-from .http11 import Request, Response, read_request
+from .http11 import Request, Response, check_no_body, read_request
 from .imports import lazy_import
 from .protocol import CONNECTING, OPEN, SERVER, Protocol, State
 from .streams import StreamReader
@@ -96,9 +97,11 @@ class ServerProtocol(Protocol):
         """Read the opening handshake request; a generator that yields when it needs more bytes."""
         assert self.reader is not None
         try:
-            request = yield from read_request(self.reader)
+            request = yield from read_request(self.reader, body=True)
         except (RequestLineTooLong, HeaderLineTooLong, TooManyHeaders) as exc:
             self.handshake_exc = without_frames(exc)
+            if self.debug:
+                self.logger.debug("! request refused", exc_info=exc)
             too_long = isinstance(exc, RequestLineTooLong)
             self.send_response(
                 self.reject(
@@ -120,6 +123,8 @@ class ServerProtocol(Protocol):
         except Exception as exc:
             self.handshake_exc = InvalidMessage("did not receive a valid HTTP request")
             self.handshake_exc.__cause__ = without_frames(exc)
+            if self.debug:
+                self.logger.debug("! request didn't come whole: %s", exc)
             self.send_eof()
             self.reader = None
             self.frame_reader.stop()
@@ -191,6 +196,8 @@ class ServerProtocol(Protocol):
             status = http.HTTPStatus.HTTP_VERSION_NOT_SUPPORTED
         elif isinstance(exc, InvalidOrigin):
             status = http.HTTPStatus.FORBIDDEN
+        elif isinstance(exc, TooManyHeaders):
+            status = http.HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
         elif isinstance(exc, InvalidUpgrade):
             # RFC 9110, section 15.5.22
             status, extra = http.HTTPStatus.UPGRADE_REQUIRED, {"Upgrade": "websocket"}
@@ -229,11 +236,7 @@ class ServerProtocol(Protocol):
             raise InvalidProtocol(request.protocol)
         headers = request.headers
 
-        # RFC 9110, section 7.2: exactly one.
-        host = one_value(headers, "Host")
-        if is_host(host) is None:
-            raise InvalidHeaderValue("Host", host)
-
+        check_head(headers)
         key = check_request_headers(headers)
         self.origin = self.process_origin(headers)
         extensions_header, extensions = self.process_extensions(headers)
@@ -365,6 +368,20 @@ class ServerProtocol(Protocol):
             self.frame_reader.stop()
 
 
+def check_head(headers: Headers) -> None:
+    """Check what every request has to have, and what this server doesn't take of one.
+
+    Raises:
+        InvalidHandshake: if the host isn't clear, or there is a body.
+
+    """
+    # RFC 9110, section 7.2: exactly one.
+    host = one_value(headers, "Host")
+    if is_host(host) is None:
+        raise InvalidHeaderValue("Host", host)
+    check_no_body(headers)
+
+
 def check_request_headers(headers: Headers) -> str:
     """Check that the headers of a request ask for a WebSocket (RFC 6455, section 4.2.1).
 
@@ -375,6 +392,7 @@ def check_request_headers(headers: Headers) -> str:
         InvalidHandshake: if they don't, or not for this version; the subclass says why.
 
     """
+    check_lists(headers)
     connection = headers.get_all("Connection")
     options = [option for value in connection for option in parse_connection(value)]
     if not any(option.lower() == "upgrade" for option in options):

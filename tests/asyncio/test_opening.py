@@ -276,10 +276,26 @@ async def test_process_request(form):
         for method in (b"GET", b"HEAD", b"POST"):
             status, *_ = await answer(server, method + b" /health HTTP/1.1\r\nHost: a\r\n\r\n")
             assert status == 200
+        # What has a body as well; the answer to HEAD has none (RFC 9110, section 9.3.2).
+        posted = b"POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+        assert (await answer(server, posted))[0] == 200
+        for version in (b"0", b"1"):
+            health = b"HEAD /health HTTP/1." + version + b"\r\nHost: a\r\n\r\n"
+            status, headers, body = await answer(server, health)
+            assert (status, headers["Content-Length"], body) == (200, "5", b"")
+            status, headers, body = await answer(server, health.replace(b"HEAD", b"GET"))
+            assert (status, headers["Content-Length"], body) == (200, "5", b"fine\n")
+        posted = b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
+        assert (await answer(server, posted))[0] == 400
         assert (await answer(server, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"))[0] == 426
         async with connect(address(server)) as client:
             assert client.response.status_code == 101
-    assert [asked[1].path for asked in judge.asked] == ["/health", "/tea", *["/health"] * 3, *"//"]
+    assert [asked[1].path for asked in judge.asked] == [
+        "/health",
+        "/tea",
+        *["/health"] * 8,
+        *"///",
+    ]
     for connection, asked in judge.asked:
         assert isinstance(connection, ServerConnection)
         assert connection.request is asked

@@ -993,3 +993,32 @@ async def test_create_protocol_goes_before_klass():
         ) as (client, server):
             assert type(server) is Newer
             assert type(client) is NewerClient
+
+
+HOSTS = ["", "Host: a\r\nHost: a\r\n", "Host: a b\r\n", "Host: user@h\r\n", "Host: [::1\r\n"]
+
+
+@pytest.mark.parametrize("host", HOSTS)
+async def test_hosts_that_are_none(host):
+    asked = []
+
+    async def process_request(path, headers):
+        asked.append(path)
+
+    async with serve(echo, "127.0.0.1", 0, process_request=process_request) as server:
+        request = REQUEST.format(path="/x", more="").replace("Host: example.com\r\n", host)
+        response = await answer(port_of(server), request.encode())
+        assert response.startswith(b"HTTP/1.1 400 ")
+        assert b"Host" in response.partition(b"\r\n\r\n")[2]
+    assert asked == ["/x"]
+
+
+async def test_process_request_is_asked_first_about_requests_with_a_body():
+    async def process_request(path, headers):
+        return (http.HTTPStatus.OK, [], b"fine") if path == "/health" else None
+
+    async with serve(echo, "127.0.0.1", 0, process_request=process_request) as server:
+        for path, status in (("/health", b"200"), ("/x", b"400")):
+            request = REQUEST.format(path=path, more="Content-Length: 3\r\n") + "abc"
+            response = await answer(port_of(server), request.encode())
+            assert response.startswith(b"HTTP/1.1 " + status)

@@ -233,6 +233,21 @@ def test_too_long(data):
     assert client.data_to_send() == [SEND_EOF]
 
 
+def test_lists_that_take_long_to_parse():
+    client = make_client()
+    client.receive_data(response(client, extra=[("Connection", "a," * 3000)]))
+    assert isinstance(client.handshake_exc, SecurityError)
+    assert "1000 elements" in str(client.handshake_exc)
+
+
+def test_folded_lines():
+    client = make_client()
+    client.receive_data(response(client, extra=[("X-Folded", "a\r\n b")]))
+    assert client.handshake_exc is None
+    [event] = client.events_received()
+    assert event.headers["X-Folded"] == "a b"
+
+
 def test_refusal_in_http_1_0():
     client = make_client()
     client.receive_data(b"HTTP/1.0 403 Forbidden\r\n\r\nnobody")

@@ -22,6 +22,7 @@ from tidegate.exceptions import (
     InvalidProtocol,
     InvalidUpgrade,
     NegotiationError,
+    TooManyHeaders,
 )
 from tidegate.extensions.permessage_deflate import PerMessageDeflate, ServerPerMessageDeflateFactory
 from tidegate.frames import Frame, Opcode
@@ -233,8 +234,6 @@ NOT_HTTP = {
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
     "a malformed header": b"GET / HTTP/1.1\r\nHost example.com\r\n\r\n",
     "a folded header": b"GET / HTTP/1.1\r\nHost: a\r\n b\r\n\r\n",
-    "a body": request(extra=[("Content-Length", "3")]) + b"abc",
-    "a chunked body": request(extra=[("Transfer-Encoding", "chunked")]) + b"0\r\n\r\n",
 }
 
 
@@ -255,6 +254,87 @@ def test_not_http(data):
     assert server.close_expected()
     server.receive_eof()
     assert server.state is CLOSED
+
+
+BODIES = {
+    "a body": ([("Content-Length", "3")], b"abc"),
+    "a chunked body": ([("Transfer-Encoding", "chunked")], b"0\r\n\r\n"),
+    "nobody knows": ([("Content-Length", "x")], b""),
+    "two lengths": ([("Content-Length", "0"), ("Content-Length", "1")], b"a"),
+}
+
+
+@pytest.mark.parametrize(("extra", "body"), BODIES.values(), ids=BODIES)
+@pytest.mark.parametrize(("method", "status"), [("GET", 400), ("POST", 405)])
+def test_a_body(method, status, extra, body):
+    # It is shown to the program before it is refused.
+    server, sent, _, _, ended = answer(request(f"{method} / HTTP/1.1", extra=extra) + body)
+    assert (sent, ended) == (status, True)
+    assert isinstance(server.handshake_exc, InvalidHandshake)
+    server.receive_data(b"more")
+    assert server.data_to_send() == server.events_received() == []
+
+
+LONG_LISTS = {
+    "Connection": "a," * 3000,
+    "Upgrade": "a," * 3000,
+    "Sec-WebSocket-Extensions": "a;b" * 2000 + ",",
+    "Sec-WebSocket-Protocol": "a , " * 1500,
+}
+
+
+@pytest.mark.parametrize(("name", "value"), LONG_LISTS.items(), ids=LONG_LISTS)
+@pytest.mark.parametrize("lines", [1, 100])
+def test_lists_that_take_long_to_parse(name, value, lines, monkeypatch):
+    def parse(*args):
+        raise AssertionError("it is parsed")
+
+    monkeypatch.setattr("tidegate.headers.parse_list", parse)
+    server, sent, _, body, _ = answer(request(extra=[(name, value)] * lines))
+    assert sent == 431
+    assert isinstance(server.handshake_exc, TooManyHeaders)
+    assert b"1000 elements" in body
+
+
+def test_short_lists_in_many_lines():
+    _, sent, *_ = answer(request(extra=[("Sec-WebSocket-Protocol", "a," * 60 + "a")] * 100))
+    assert sent == 431
+
+
+def test_lists_as_long_as_anybody_needs():
+    names = ", ".join(f"chat-{i}" for i in range(300))
+    server, sent, *_ = answer(
+        request(extra=[("Sec-WebSocket-Protocol", names)]), subprotocols=["chat-299"]
+    )
+    assert sent == 101
+    assert server.subprotocol == "chat-299"
+    # Long elements, such as tokens, are no more than short ones.
+    _, sent, *_ = answer(request(extra=[("Sec-WebSocket-Protocol", "x" * 8000)]))
+    assert sent == 101
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", "expected no more than 8192"),
+        (b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n", "expected no more than 128"),
+        (b"GET / HTTP/1.1\r\nHost\r\n\r\n", "invalid HTTP header line: Host"),
+        (b"GET / HTTP/1.1\r\nHost: a", "connection closed while reading HTTP headers"),
+        (request(extra=[("Content-Length", "3")]), "unsupported request body"),
+        (request(Host="a b"), "invalid Host header: a b"),
+    ],
+)
+def test_the_debug_log_says_why_a_request_is_refused(data, text, caplog):
+    caplog.set_level(logging.DEBUG, "tidegate.server")
+    server = ServerProtocol()
+    server.receive_data(data)
+    for event in server.events_received():
+        server.send_response(server.accept(event))
+    server.receive_eof()
+    assert text in caplog.text
+    assert all(
+        record.levelno == logging.DEBUG for record in caplog.records if text in record.getMessage()
+    )
 
 
 @pytest.mark.parametrize("host", ["a b", "user@h", "[::1", "h:p", "a/b", "a:1:2"])

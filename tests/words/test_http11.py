@@ -184,6 +184,40 @@ def test_malformed_header_line(lines: bytes, error: str) -> None:
         assert str(raised.value).isprintable()
 
 
+@pytest.mark.parametrize(
+    ("lines", "value"),
+    [
+        (b"A: b\r\n c: d\r\n", "b c: d"),
+        (b"A: b\r\n\tc\t\r\n  \td\r\n", "b c d"),
+        (b"A:\r\n b\r\n", "b"),
+        (b"A: b\r\n \r\n", "b"),
+    ],
+)
+@pytest.mark.parametrize("step", [0, 1])
+def test_folded_lines_of_a_response(lines: bytes, value: str, step: int) -> None:
+    # RFC 9112 section 5.2
+    data = OK + lines + b"Content-Length: 2\r\n\r\nhi"
+    response, rest = read_response(data, step)
+    assert response.headers["A"] == value
+    assert (response.body, rest) == (b"hi", b"")
+    upgrade = b"HTTP/1.1 101 Yes\r\n" + lines + b"\r\n"
+    response, _ = run(http11.read_response, upgrade, step)
+    assert response.headers["A"] == value
+
+
+@pytest.mark.parametrize(
+    ("lines", "error", "text"),
+    [
+        (b" A: b\r\n", InvalidMessage, "invalid HTTP header name:  A"),
+        (b"A: b\r\n c\x00\r\n", InvalidMessage, "invalid HTTP header value"),
+        (b"A: b\r\n" + b" c\r\n" * 200, TooManyHeaders, "no more than 128"),
+    ],
+)
+def test_folded_lines_that_are_wrong(lines: bytes, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        read_response(OK + lines + b"\r\n")
+
+
 @pytest.mark.parametrize("char", "\x0b\x0c\x1c\x1d\x1e\x85")
 def test_nothing_but_crlf_ends_a_line(char: str) -> None:
     """What str.splitlines() takes for the end of a line is part of a value, or refused."""

@@ -6,6 +6,7 @@ where it must, and sends these back; what the generator returns is what to respo
 
 from __future__ import annotations
 
+import dataclasses
 import http
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -186,6 +187,10 @@ def respond(
     response = answer.response
     if response is None or link.ended or not link.opening or protocol.eof_sent:
         return None
+    request: Request | None = getattr(link, "request", None)
+    if request is not None and request.method == "HEAD":
+        # RFC 9110, section 9.3.2
+        response = dataclasses.replace(response, body=b"")
     try:
         protocol.send_response(response)
     except Exception as exc:

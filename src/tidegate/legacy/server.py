@@ -26,7 +26,13 @@ from ..frames import CloseCode
 from ..headers import parse_subprotocol, validate_subprotocols
 from ..http11 import SERVER, Response
 from ..protocol import LOGGERS, Side
-from ..server import ServerProtocol, check_origin, http_date, negotiate_extensions
+from ..server import (
+    ServerProtocol,
+    check_head,
+    check_origin,
+    http_date,
+    negotiate_extensions,
+)
 from ..typing import StatusLike
 from .checks import (
     adapt_handler,
@@ -275,6 +281,7 @@ class WebSocketServerProtocol(WebSocketCommonProtocol):
             raise InvalidMethod(request.method)
         if request.protocol != "HTTP/1.1":
             raise InvalidProtocol(request.protocol)
+        check_head(request_headers)
         protocol = self._coated.protocol
         key = check_request(request_headers)
         protocol.origin = self.origin = self.process_origin(request_headers, origins)
