@@ -37,6 +37,7 @@
     │       ├── InvalidParameterName
     │       └── InvalidParameterValue
     ├── ProtocolError
+    │   ├── InvalidData
     │   └── InvalidReason                   (also a ValueError)
     ├── PayloadTooBig
     ├── TooManyFragments
@@ -68,6 +69,7 @@ __all__ = [
     "ConnectionClosedOK",
     "DuplicateParameter",
     "HeaderLineTooLong",
+    "InvalidData",
     "InvalidHandshake",
     "InvalidHeader",
     "InvalidHeaderFormat",
@@ -539,6 +541,10 @@ class InvalidParameterValue(NegotiationError):
 
 class ProtocolError(WebSocketException):
     """A frame that was received, or is to be sent, breaks the rules of the protocol."""
+
+
+class InvalidData(ProtocolError):
+    """The compressed data of a message ends where it can't; the connection ends with code 1007."""
 
 
 class InvalidReason(ProtocolError, ValueError):

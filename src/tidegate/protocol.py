@@ -11,6 +11,7 @@ from .exceptions import (
     ConnectionClosed,
     ConnectionClosedError,
     ConnectionClosedOK,
+    InvalidData,
     InvalidState,
     PayloadTooBig,
     ProtocolError,
@@ -349,7 +350,9 @@ class Protocol:
 
     def receive_failed(self, exc: Exception) -> None:
         """Fail the connection because of what was received, which gave ``exc``."""
-        if isinstance(exc, ProtocolError):
+        if isinstance(exc, InvalidData):
+            self.fail(CloseCode.INVALID_DATA, fitting_reason(str(exc)))
+        elif isinstance(exc, ProtocolError):
             self.fail(CloseCode.PROTOCOL_ERROR, fitting_reason(str(exc)))
         elif isinstance(exc, UnicodeDecodeError):
             reason = f"{exc.reason} at position {exc.start}"

@@ -13,11 +13,13 @@ from tidegate.client import ClientProtocol
 from tidegate.exceptions import (
     ConnectionClosedError,
     ConnectionClosedOK,
+    InvalidData,
     InvalidState,
     PayloadTooBig,
     ProtocolError,
 )
 from tidegate.extensions.base import Extension
+from tidegate.extensions.permessage_deflate import PerMessageDeflate
 from tidegate.frames import Close, Frame, Opcode
 from tidegate.protocol import (
     CLIENT,
@@ -654,3 +656,34 @@ def test_nothing_is_logged_otherwise(side, caplog):
     protocol.receive_eof()
     expected = ["connection closed"] if side is SERVER else []
     assert [record.getMessage() for record in caplog.records] == expected
+
+
+@both
+@pytest.mark.parametrize("fragments", [1, 2])
+@pytest.mark.parametrize("takeover", [True, False])
+@pytest.mark.parametrize("as_events", [True, False])
+def test_a_compressed_message_that_is_cut_off(side, fragments, takeover, as_events):
+    def extension():
+        return PerMessageDeflate(not takeover, not takeover, 12, 12)
+
+    compressed = extension().encode(Frame(TEXT, b"hello, hello, hello")).data
+    protocol = Protocol(side)
+    protocol.extensions = [extension()]
+    protocol.frames_as_events = as_events
+    protocol.receive_data(incoming(side, TEXT, compressed, rsv=4))
+    pieces = [compressed[:-3]] if fragments == 1 else [compressed[:3], compressed[3:-3]]
+    for i, piece in enumerate(pieces):
+        protocol.receive_data(
+            incoming(side, CONT if i else TEXT, piece, i == len(pieces) - 1, rsv=0 if i else 4)
+        )
+    if as_events:
+        assert protocol.events_received()[0] == Frame(TEXT, b"hello, hello, hello")
+    else:
+        reader = protocol.frame_reader
+        assert reader.next_frame_data()[1] == b"hello, hello, hello"
+        with pytest.raises(InvalidData) as raised:
+            for _ in pieces:
+                reader.next_frame_data()
+        protocol.receive_failed(raised.value)
+    assert protocol.close_sent == Close(1007, "a compressed message ends within a block")
+    assert isinstance(protocol.parser_exc, InvalidData)

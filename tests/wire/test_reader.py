@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.exceptions import PayloadTooBig, ProtocolError
+from tidegate.exceptions import InvalidData, PayloadTooBig, ProtocolError
 from tidegate.extensions.permessage_deflate import PerMessageDeflate
 from tidegate.wire.reader import FrameReader
 
@@ -45,7 +45,7 @@ def check_script(seed: int) -> tuple[str | None, str]:
         outcome = read_messages(reader_of(script), script.chunks, lend=lend, join=join)
         assert outcome == expected, (seed, lend, join)
 
-    errors = (type(None), ProtocolError, PayloadTooBig, UnicodeDecodeError)
+    errors = (type(None), ProtocolError, InvalidData, PayloadTooBig, UnicodeDecodeError)
     assert type(whole.error) in errors, seed
     if script.messages is not None:
         assert whole.error is None, seed

@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tidegate.exceptions import PayloadTooBig, ProtocolError
+from tidegate.exceptions import InvalidData, PayloadTooBig, ProtocolError
 from tidegate.extensions import deflate
 from tidegate.extensions.contexts import KeptContexts
 from tidegate.extensions.deflate import MessageDeflater, MessageInflater
@@ -509,3 +509,93 @@ def test_zlib_of_the_standard_library_can_be_forced() -> None:
             check=True,
         )
         assert done.stdout.strip() == expected
+
+
+# Messages that are cut off
+
+
+def compressed_by(module: Any, data: bytes, level: int, strategy: int) -> bytes:
+    """Give a message as a peer sends it, without regard to others."""
+    compressor = module.compressobj(level=level, wbits=-12, strategy=strategy)
+    compressed: bytes = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
+    return compressed[:-4]
+
+
+def is_whole(compressed: bytes) -> bool:
+    """Say whether a message ends where a block does, as zlib sees it."""
+    inflater = zlib.decompressobj(wbits=-12)
+    try:
+        inflater.decompress(compressed)
+        # An end that is said to be the last is taken for one only between blocks.
+        nothing = inflater.decompress(b"\x00\x00\xff\xff")
+        nothing += inflater.decompress(b"\x01\x00\x00\xff\xff")
+    except zlib.error:
+        return False
+    return inflater.eof and not nothing and not inflater.unused_data
+
+
+MODULES = [zlib] if deflate.FAST_ZLIB is zlib else [zlib, deflate.FAST_ZLIB]
+
+
+@pytest.mark.parametrize("no_takeover", [False, True])
+@pytest.mark.parametrize("fragments", [1, 2])
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_messages_that_are_cut_off(
+    module: Any, fragments: int, no_takeover: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deflate, "FAST_ZLIB", module)
+    rng = random.Random(7)
+    kinds = itertools.product(
+        (5, 50, 500), (0, 1, 6), (zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY, zlib.Z_FIXED)
+    )
+    for size, level, strategy in kinds:
+        data = bytes(rng.choice(b"abcdefgh \x00\xff") for _ in range(size))
+        whole = compressed_by(zlib, data, level, strategy)
+        assert is_whole(whole)
+        for cut in {rng.randrange(2, len(whole)) for _ in range(12)}:
+            compressed = whole[:cut]
+            if is_whole(compressed):
+                continue
+            inflater = MessageInflater(12, no_takeover)
+            # A message before it doesn't matter.
+            assert inflater.decompress(whole, True) == data
+            with pytest.raises(InvalidData, match="ends within a block"):
+                if fragments == 2:
+                    inflater.decompress(compressed[:1], False)
+                    compressed = compressed[1:]
+                inflater.decompress(compressed, True)
+
+
+@pytest.mark.parametrize("no_takeover", [False, True])
+def test_a_stream_behind_a_final_block_that_is_cut_off(no_takeover: bool) -> None:
+    final = b"\x01\x01\x00\xfe\xffx"
+    inflater = MessageInflater(12, no_takeover)
+    assert inflater.decompress(final, True) == b"x"
+    assert inflater.decompress(final + b"\x00\x01\x00\xfe\xffy\x00", True) == b"xy"
+    with pytest.raises(InvalidData):
+        inflater.decompress(final + b"\x00\x05\x00\xfa\xffy", True)
+
+
+@pytest.mark.parametrize("no_takeover", [False, True])
+def test_a_last_fragment_that_is_empty(no_takeover: bool) -> None:
+    compressed = compressed_by(zlib, b"hello", 6, zlib.Z_DEFAULT_STRATEGY)
+    inflater = MessageInflater(12, no_takeover)
+    # A sender may have flushed the fragment before, or cut what it had compressed into pieces.
+    for first in (compressed, compressed + b"\x00\x00\xff\xff", compressed):
+        assert inflater.decompress(first, False) == b"hello"
+        assert inflater.decompress(b"", True) == b""
+    assert inflater.decompress(compressed, False) == b"hello"
+    assert inflater.decompress(b"\x00\x00\xff\xff\x00", True) == b""
+    inflater.decompress(compressed[:3], False)
+    with pytest.raises(InvalidData):
+        inflater.decompress(b"", True)
+
+
+@pytest.mark.parametrize("limit", [100, 101])
+def test_the_end_is_looked_for_at_the_limit(limit: int) -> None:
+    compressed = compressed_by(zlib, bytes(100), 0, zlib.Z_DEFAULT_STRATEGY)
+    inflater = MessageInflater(12, False)
+    for _ in range(3):
+        assert inflater.decompress(compressed, True, limit) == bytes(100)
+    with pytest.raises(InvalidData):
+        inflater.decompress(compressed[:-5], True, limit)

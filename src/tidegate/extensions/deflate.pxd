@@ -1,6 +1,7 @@
 cdef object _choose_zlib(int window_bits, int place)
 cdef object _extend_window(bytearray window, Py_ssize_t size, data)
 cdef bytes _cut_window(bytearray window, Py_ssize_t size)
+cdef bint _stands(inflater, bytes blocks) except -1
 
 
 cdef class MessageDeflater:
@@ -44,6 +45,7 @@ cdef class MessageInflater:
     cpdef bytes decompress(self, data, bint fin, max_length=*)
     cdef bytes _inflate(self, data, bint fin, max_length)
     cdef bytes _inflate_more(self, bytes data, bint fin, max_length)
+    cdef object _check_end(self, inflater, bint empty)
     cdef object _choose(self)
     cdef object _make(self)
     cdef object _remember(self, bytes inflated)

@@ -19,7 +19,7 @@ import os
 import typing as t
 import zlib
 
-from ..exceptions import PayloadTooBig, ProtocolError
+from ..exceptions import InvalidData, PayloadTooBig, ProtocolError
 from ..signatures import ClassSignature
 from ..typing import BytesLike
 from .contexts import KEPT
@@ -52,6 +52,12 @@ _FAST_PLACES = 32
 # Above this size of window, those of zlib are hardly smaller than those of zlib-ng.
 _MAX_SMALL_WINDOW_BITS = 13
 
+# Where a block has ended, these change nothing. Where one was cut off, they are data of it, its
+# codes, or invalid: so many bytes don't pass unnoticed through the largest table of codes.
+_EMPTY_BLOCKS = (_EMPTY_BLOCK + _TAIL) * 64
+
+_END = _TAIL + _EMPTY_BLOCKS
+
 # How many final blocks a message may have: so many, and one more for each so many bytes. An
 # inflater is made after each, for as little as two bytes; honest messages have one, or one in each
 # fragment.
@@ -81,6 +87,14 @@ def _extend_window(window: bytearray, size: int, data: BytesLike) -> None:
 def _cut_window(window: bytearray, size: int) -> bytes:
     """Give the last ``size`` bytes of a window."""
     return bytes(window[max(len(window) - size, 0) :])
+
+
+def _stands(inflater: t.Any, blocks: bytes) -> bool:
+    """Say whether an inflater takes empty blocks for what they are."""
+    try:
+        return not inflater.decompress(blocks, 1) and not inflater.eof
+    except _ERRORS:
+        return False
 
 
 class MessageDeflater:
@@ -320,8 +334,9 @@ class MessageInflater:
 
         Raises:
             PayloadTooBig: if more than ``max_length`` bytes would come out; they aren't made.
-            ProtocolError: if the data isn't valid. The connection is to be closed with 1002, as
-                for other violations of the protocol.
+            InvalidData: if the message ends within a block.
+            ProtocolError: if the data isn't valid otherwise. The connection is to be closed with
+                1002, as for other violations of the protocol.
         """
         length = len(data)
         inflated = b""
@@ -366,8 +381,6 @@ class MessageInflater:
 
     def _inflate(self, data: BytesLike, fin: bool, max_length: int | None) -> bytes:
         """Inflate data, with the tail behind it at the end of a message."""
-        if fin:
-            data = b"".join((data, _TAIL))
         self.used = True
         inflater = self._inflater
         if inflater is None:
@@ -384,7 +397,22 @@ class MessageInflater:
             self._remember(inflated)
         if max_length is not None and len(inflated) > max_length:
             raise PayloadTooBig(None, max_length)
+        if fin and self._is_inside:
+            self._check_end(self._inflater, len(data) == 0)
         return inflated
+
+    def _check_end(self, inflater: t.Any, empty: bool) -> None:
+        """Inflate the tail, and refuse a message that ends within a block.
+
+        Args:
+            inflater: what inflated the message.
+            empty: whether the last fragment is empty. The one before may have its own tail then.
+
+        """
+        if empty and _stands(inflater.copy(), _EMPTY_BLOCKS):
+            return
+        if not _stands(inflater, _END):
+            raise InvalidData("a compressed message ends within a block")
 
     def _inflate_more(self, data: bytes, fin: bool, max_length: int | None) -> bytes:
         """Inflate what is behind a final block, up to one byte more than ``max_length``."""
@@ -396,7 +424,7 @@ class MessageInflater:
         while pos < len(data) and (max_length is None or len(inflated) <= max_length):
             if inflater is None:
                 # At the end of a message, the tail doesn't begin another stream.
-                if fin and view[pos:] in (_TAIL, _EMPTY_BLOCK + _TAIL):
+                if fin and view[pos:] == _EMPTY_BLOCK:
                     break
                 inflater = self._make()
             piece = view[pos : pos + _PIECE_SIZE]
