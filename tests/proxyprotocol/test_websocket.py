@@ -595,6 +595,62 @@ async def test_forwarded_from_others():
         assert connection.remote_address == websocket.local_address
 
 
+async def test_limits_count_the_addresses_of_clients_behind_a_proxy():
+    policy = ForwardedPolicy(trusted=["127.0.0.1"], header="X-Forwarded-For")
+    limits = Limits(connections=4, connections_per_address=1)
+    async with serve(handler, "127.0.0.1", 0, forwarded=policy, limits=limits) as server:
+        async with (
+            connect_through(server, X_Forwarded_For="192.0.2.1"),
+            connect_through(server, X_Forwarded_For="192.0.2.2"),
+        ):
+            with pytest.raises(InvalidStatus, match="429"):
+                await connect_through(server, X_Forwarded_For="192.0.2.1")
+            # What comes from the proxy itself, such as health checks, is limited in all only.
+            async with connect_through(server), connect_through(server):
+                with pytest.raises(InvalidStatus, match="503"):
+                    await connect_through(server, X_Forwarded_For="192.0.2.3")
+        while server.all_connections:
+            await asyncio.sleep(0.001)
+        # Nothing is left behind.
+        assert limits._total == 0
+        assert limits._counts == {}
+        async with connect_through(server, X_Forwarded_For="192.0.2.1"):
+            pass
+
+
+async def test_limits_per_second_behind_a_proxy():
+    policy = ForwardedPolicy(trusted=["127.0.0.1"], header="X-Forwarded-For")
+    limits = Limits(handshakes_per_second_per_address=0.001)
+    async with serve(handler, "127.0.0.1", 0, forwarded=policy, limits=limits) as server:
+        for i in range(3):
+            async with connect_through(server, X_Forwarded_For=f"192.0.2.{i}"):
+                pass
+        with pytest.raises(InvalidStatus, match="429"):
+            await connect_through(server, X_Forwarded_For="192.0.2.1")
+
+
+async def test_limits_of_peers_that_are_no_proxies():
+    policy = ForwardedPolicy(trusted=["10.0.0.1"], header="X-Forwarded-For")
+    limits = Limits(connections_per_address=1)
+    async with (
+        serve(handler, "127.0.0.1", 0, forwarded=policy, limits=limits) as server,
+        connect_through(server, X_Forwarded_For="192.0.2.1"),
+    ):
+        with pytest.raises(InvalidStatus, match="429"):
+            await connect_through(server, X_Forwarded_For="192.0.2.2")
+
+
+def test_a_trusted_proxy_is_not_limited_before_tls():
+    policy = ForwardedPolicy(trusted=["127.0.0.1"], header="X-Forwarded-For")
+    limits = Limits(connections=3, connections_per_address=1).before_tls(policy.trusted)
+    proxy, client = ("127.0.0.1", 1), ("127.0.0.2", 1)
+    assert [limits.admit(address, 0) for address in (proxy, proxy, client)] == [None] * 3
+    assert limits.admit(proxy, 0)[0] == 503
+    limits.release(proxy)
+    assert limits.admit(client, 0)[0] == 429
+    assert limits.admit(proxy, 0) is None
+
+
 async def test_both_kinds_of_proxies():
     """A load balancer for TCP in front of an HTTP proxy: the former tells who the latter is."""
     forwarded = ForwardedPolicy(trusted=["203.0.113.0/24"], header="X-Forwarded-For")

@@ -321,6 +321,26 @@ def test_forwarded():
         assert "203.0.113.9" in client.recv()
 
 
+def test_limits_count_the_addresses_of_clients_behind_a_proxy():
+    policy = ForwardedPolicy(trusted=["127.0.0.1"], header="X-Forwarded-For")
+    limits = Limits(connections_per_address=1)
+
+    def through(uri, client):
+        return connect(uri, additional_headers={"X-Forwarded-For": client})
+
+    with serving(lambda c: c.wait_closed(), forwarded=policy, limits=limits) as uri:
+        with (
+            through(uri, "192.0.2.1"),
+            through(uri, "192.0.2.2"),
+            connect(uri),
+            connect(uri),
+            pytest.raises(InvalidStatus, match="429"),
+        ):
+            through(uri, "192.0.2.1")
+        until(lambda: limits._total == 0)
+        assert limits._counts == {}
+
+
 def test_addresses():
     seen = []
 

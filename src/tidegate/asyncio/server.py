@@ -440,7 +440,8 @@ def serve(
 
     async def start() -> asyncio.Server:
         loop = asyncio.get_running_loop()
-        before_tls = None if limits is None else limits.before_tls()
+        trusted = None if forwarded is None else forwarded.trusted
+        before_tls = None if limits is None else limits.before_tls(trusted)
         if proxy_protocol is None:
             return cast("asyncio.Server", await listen(loop, factory, limits=before_tls))
         from ..proxyprotocol.gate import HeaderGate

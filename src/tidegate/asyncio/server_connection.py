@@ -101,7 +101,7 @@ class ServerConnection(Connection):
         if refusal is not None:
             self._respond(Answer(self.protocol.reject(*refusal)))
             return
-        self._address = (self.remote_address,)
+        self._address = (self._opening.counted(self.remote_address),)
         self.server.all_connections.add(self)
 
     def _admit(self, options: OpeningOptions) -> tuple[int, str] | None:
@@ -110,7 +110,7 @@ class ServerConnection(Connection):
             return CLOSING_DOWN
         if options.limits is None:
             return None
-        return options.limits.admit(self.remote_address, self.loop.time())
+        return options.limits.admit(options.counted(self.remote_address), self.loop.time())
 
     def process_event(self, event: Any) -> None:
         if self.request is None:
@@ -120,6 +120,10 @@ class ServerConnection(Connection):
             assert options is not None
             if options.forwarded is not None:
                 self._resolve_forwarded(options.forwarded, event)
+                refusal = self._identify(options)
+                if refusal is not None:
+                    self._respond(Answer(self.protocol.reject(*refusal)))
+                    return
             self._acceptance = acceptance(self, event, options, self.server.is_serving)
             self._go_on(None, None)
 
@@ -135,6 +139,14 @@ class ServerConnection(Connection):
             if self.endpoints is None
             else dataclasses.replace(self.endpoints, remote_address=remote_address)
         )
+
+    def _identify(self, options: OpeningOptions) -> tuple[int, str] | None:
+        """Count for the client's address; if that can't be, say with which response."""
+        if self._address is None:
+            return None
+        counted, refusal = options.identified(*self._address, self.remote_address, self.loop.time())
+        self._address = (counted,)
+        return refusal
 
     def _go_on(self, result: Any, exc: Exception | None) -> None:
         """Give the program's answer to its question, and ask the next one."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from ..http11 import Request, Response
 from ..protocol import OPEN
 from ..utils import without_frames
+from .limits import PROXY
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -60,6 +61,41 @@ class OpeningOptions:
         self.open_timeout = open_timeout
         self.limits = limits
         self.forwarded = forwarded
+
+    def counted(self, address: Any) -> Any:
+        """Give the address for which a connection counts among the limits.
+
+        Args:
+            address: where it comes from.
+
+        Returns:
+            This, or `tidegate.core.limits.PROXY` if it is that of a proxy which will say where the
+            request comes from.
+
+        """
+        if self.limits is None or self.forwarded is None or address not in self.forwarded.trusted:
+            return address
+        return PROXY
+
+    def identified(
+        self, counted: Any, address: Any, now: float
+    ) -> tuple[Any, tuple[int, str] | None]:
+        """Count a connection for the address that its request came from.
+
+        Args:
+            counted: what it counts for.
+            address: where the request came from.
+            now: time in seconds.
+
+        Returns:
+            What it counts for now; and why it is refused, or None.
+
+        """
+        # Of a request that comes from the proxy itself, such as a health check, that is known.
+        if counted is not PROXY or self.limits is None or self.counted(address) is PROXY:
+            return counted, None
+        refusal = self.limits.identify(address, now)
+        return (address, None) if refusal is None else (counted, refusal)
 
 
 class Question(NamedTuple):

@@ -11,6 +11,10 @@ from typing import Any
 MOST_ADDRESSES = 10_000
 
 
+# Stands for the address of a connection from a proxy, until its request says whose it is.
+PROXY: Any = object()
+
+
 class Bucket:
     """A token bucket: so many per second, and as many at once."""
 
@@ -55,18 +59,57 @@ class Limits:
         self._counts: dict[Any, int] = {}
         self._bucket: Bucket | None = None
         self._buckets: dict[Any, Bucket] = {}
+        self._trusted: Any = None
 
     def admit(self, address: Any, now: float) -> tuple[int, str] | None:
         """Count a connection; or say why not: status and text.
 
         Args:
-            address: remote address of the socket.
+            address: remote address of the socket, or `PROXY`.
             now: time in seconds.
 
         """
-        host = host_of(address)
+        address = self._counted(address)
         if self.connections is not None and self._total >= self.connections:
             return 503, "The server has as many connections as it takes.\n"
+        if address is not PROXY:
+            refusal = self._refusal_of(host_of(address), now)
+            if refusal is not None:
+                return refusal
+        if self.handshakes_per_second is not None:
+            if self._bucket is None:
+                self._bucket = Bucket(self.handshakes_per_second, now)
+            if not self._bucket.take(now):
+                return 503, "The server gets too many connections at once.\n"
+        self._total += 1
+        if address is not PROXY:
+            self._count(host_of(address))
+        return None
+
+    def identify(self, address: Any, now: float) -> tuple[int, str] | None:
+        """Count a connection that was admitted as one of `PROXY`'s for its client's address, too.
+
+        Args:
+            address: the address of the client, with which the connection is to be released then.
+            now: time in seconds.
+
+        Returns:
+            None, or why not: status and text.
+
+        """
+        host = host_of(address)
+        refusal = self._refusal_of(host, now)
+        if refusal is None:
+            self._count(host)
+        return refusal
+
+    def _counted(self, address: Any) -> Any:
+        if self._trusted is not None and address is not PROXY and address in self._trusted:
+            return PROXY
+        return address
+
+    def _refusal_of(self, host: Any, now: float) -> tuple[int, str] | None:
+        """Say why there is no room for one more connection from a host, None if there is."""
         count = self._counts.get(host, 0)
         if self.connections_per_address is not None and count >= self.connections_per_address:
             return 429, "There are as many connections from your address as the server takes.\n"
@@ -80,27 +123,32 @@ class Limits:
             self._buckets[host] = bucket
             if not bucket.take(now):
                 return 429, "There are too many connections from your address at once.\n"
-        if self.handshakes_per_second is not None:
-            if self._bucket is None:
-                self._bucket = Bucket(self.handshakes_per_second, now)
-            if not self._bucket.take(now):
-                return 503, "The server gets too many connections at once.\n"
-        self._total += 1
-        self._counts[host] = count + 1
         return None
 
-    def before_tls(self) -> Limits:
+    def _count(self, host: Any) -> None:
+        self._counts[host] = self._counts.get(host, 0) + 1
+
+    def before_tls(self, trusted: Any = None) -> Limits:
         """Give limits on the connections that are about to begin TLS, which don't count here yet.
 
         They are as many as there may be afterwards. How many begin per second is counted when there
         can be an answer.
+
+        Args:
+            trusted: addresses of proxies, which aren't limited themselves; None for none.
+
         """
-        return Limits(self.connections, self.connections_per_address)
+        limits = Limits(self.connections, self.connections_per_address)
+        limits._trusted = trusted
+        return limits
 
     def release(self, address: Any) -> None:
         """Count a connection that was admitted as closed."""
-        host = host_of(address)
         self._total -= 1
+        address = self._counted(address)
+        if address is PROXY:
+            return
+        host = host_of(address)
         count = self._counts.get(host, 0) - 1
         if count > 0:
             self._counts[host] = count

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from types import TracebackType
 
+    from ..core.acceptance import OpeningOptions
     from ..extensions.base import ServerExtensionFactory
     from ..http11 import Request, Response
     from ..proxyprotocol.forwarded import ForwardedPolicy
@@ -198,6 +199,19 @@ class Server:
         """Take note that there is a connection, or no socket any more."""
         with self.lock:
             self.arriving.discard(sock)
+
+    def identify(
+        self, connection: ServerConnection, options: OpeningOptions
+    ) -> tuple[int, str] | None:
+        """Count a connection for its client's address, or say with which response it's refused."""
+        with self.lock:
+            if connection not in self.all_connections or connection.counted is None:
+                return None
+            now = time.monotonic()
+            address = connection.remote_address
+            counted, refusal = options.identified(*connection.counted, address, now)
+            connection.counted = (counted,)
+            return refusal
 
     def connection_closed(self, connection: ServerConnection) -> None:
         """Forget a connection."""
@@ -391,15 +405,16 @@ def serve(
         create_connection=create_connection,
     )
     door = Door(proxy_protocol, inside_tls, context, open_timeout)
+    trusted = None if forwarded is None else forwarded.trusted
     if limits is None or not door.takes_time:
         arriving = None
     else:
         # Before the header, all come from the address of the load balancer.
-        arriving = Limits(limits.connections) if proxy_protocol else limits.before_tls()
+        arriving = Limits(limits.connections) if proxy_protocol else limits.before_tls(trusted)
 
     def count(connection: ServerConnection) -> tuple[int, str] | None:
         """Add a connection to those of the server; say with which response it is refused."""
-        address = connection.remote_address
+        address = serving.opening.counted(connection.remote_address)
         with server.lock:
             refusal = None if limits is None else limits.admit(address, time.monotonic())
             if refusal is None:

@@ -130,8 +130,13 @@ class ServerConnection(Connection):
                 self.resolve_forwarded(options.forwarded, request)
             self.asked()
             self.settle()
+        refusal = None if self.server is None else self.server.identify(self, options)
         # The program takes the time that it needs, and may close the server meanwhile.
-        answer = self.ask(request, options)
+        answer = (
+            self.ask(request, options)
+            if refusal is None
+            else Answer(self.protocol.reject(*refusal))
+        )
         with self.lock:
             self.answer(answer, True)
 

@@ -60,7 +60,9 @@ class Accepting:
         self.policy = policy
         self.inside_tls = inside_tls
         limits = serving.opening.limits
-        self.before_tls: Limits | None = None if limits is None else limits.before_tls()
+        forwarded = serving.opening.forwarded
+        trusted = None if forwarded is None else forwarded.trusted
+        self.before_tls: Limits | None = None if limits is None else limits.before_tls(trusted)
         # How many connections wait for a PROXY protocol header.
         self.waiting = 0
 

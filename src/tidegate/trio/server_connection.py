@@ -108,6 +108,10 @@ class ServerConnection(Connection):
             return
         if options.forwarded is not None:
             self.resolve_forwarded(options.forwarded, self.request)
+            refusal = self.identify(options)
+            if refusal is not None:
+                self.answer(Answer(self.protocol.reject(*refusal)), options)
+                return
         answer = await self.ask(self.request, options)
         self.answer(answer, options)
 
@@ -116,12 +120,23 @@ class ServerConnection(Connection):
         if not self.server.is_serving():
             return CLOSING_DOWN
         if options.limits is not None:
-            refusal = options.limits.admit(self.remote_address, trio.current_time())
+            counted = options.counted(self.remote_address)
+            refusal = options.limits.admit(counted, trio.current_time())
             if refusal is not None:
                 return refusal
-        self.address = (self.remote_address,)
+        self.address = (options.counted(self.remote_address),)
         self.server.all_connections.add(self)
         return None
+
+    def identify(self, options: OpeningOptions) -> tuple[int, str] | None:
+        """Count for the client's address; if that can't be, say with which response."""
+        if self.address is None:
+            return None
+        counted, refusal = options.identified(
+            *self.address, self.remote_address, trio.current_time()
+        )
+        self.address = (counted,)
+        return refusal
 
     def process_event(self, event: Any) -> None:
         if self.request is None:
