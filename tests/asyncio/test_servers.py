@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import socket
+import subprocess
 import sys
 
 import pytest
@@ -344,6 +345,72 @@ async def test_no_descriptors_left(kind, certificates):
                 for fd in taken:
                     os.close(fd)
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+NO_DESCRIPTORS = """
+import asyncio, os, resource, socket, sys, time
+from tidegate.asyncio.server import serve
+from tidegate.asyncio.transports import polls
+
+async def keep(connection):
+    await connection.wait_closed()
+
+async def main():
+    told = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    async with serve(keep, ["127.0.0.1", "127.0.0.2"], 0) as server:
+        clients = [socket.socket() for _ in range(4)]
+        taken = []
+        used = max(map(int, os.listdir("/proc/self/fd")))
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (used + 3, hard))
+        try:
+            while True:
+                taken.append(os.open(os.devnull, os.O_RDONLY))
+        except OSError:
+            pass
+        for i, client in enumerate(clients):
+            client.setblocking(False)
+            client.connect_ex(server.sockets[i % 2].getsockname())
+        began, cpu = time.monotonic(), time.process_time()
+        await asyncio.sleep(1.5)
+        lasted, cpu = time.monotonic() - began, time.process_time() - cpu
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        for client in clients:
+            client.close()
+    # A share of the time and a number for each second, so that slow machines don't matter.
+    sockets = 1 if polls(asyncio.get_running_loop()) else 2
+    print(len(told) / (int(lasted) + 1) / sockets, cpu / lasted)
+
+if sys.argv[1] == "uvloop":
+    import uvloop
+    uvloop.run(main())
+else:
+    asyncio.run(main())
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks into /proc")
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("carried_by", ["poller", "loop"])
+def test_what_is_told_when_there_are_no_descriptors_left(loop, carried_by):
+    """One line per second, on asyncio's own transports for each socket; and nothing spins."""
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    environ = {**os.environ, "TIDEGATE_TRANSPORTS": carried_by} if carried_by == "loop" else None
+    done = subprocess.run(
+        [sys.executable, "-c", NO_DESCRIPTORS, loop],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=environ,
+        check=True,
+    )
+    told, share = map(float, done.stdout.split())
+    assert told <= 1
+    assert share < 0.5
 
 
 async def test_probes_of_a_tls_port_make_no_noise(certificates):

@@ -227,6 +227,26 @@ async def test_limits(face):
                 await face.sleep(0.001)
 
 
+async def test_limits_behind_a_proxy(face):
+    from tidegate.core.limits import Limits
+    from tidegate.proxyprotocol import ForwardedPolicy
+
+    policy = ForwardedPolicy(trusted=["127.0.0.1"], header="X-Forwarded-For")
+    limits = Limits(connections_per_address=1)
+
+    def through(client):
+        return face.connect(uri_of(address), additional_headers={"X-Forwarded-For": client})
+
+    async with face.serve(echo, limits=limits, forwarded=policy) as (address, _):
+        async with through("192.0.2.1"), through("192.0.2.2"), face.connect(uri_of(address)):
+            with pytest.raises(InvalidStatus, match="429"):
+                async with through("192.0.2.1"):
+                    pass
+        while limits._total:
+            await face.sleep(0.001)
+        assert limits._counts == {}
+
+
 async def test_basic_auth(face):
     check = face.server.basic_auth(realm="here", credentials=("me", "secret"))
     async with face.serve(echo, process_request=check) as (address, _):

@@ -17,6 +17,7 @@ import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from ..core.tls import cut_off
+from .accepting import accept_calmly
 from .sink import Sink
 
 if TYPE_CHECKING:
@@ -177,7 +178,9 @@ async def create_server(
 
         arguments = on_poller(loop, factory, kwargs, limits)
         return cast("asyncio.Server", await listen_tcp(loop, factory, **arguments))
-    return await loop.create_server(factory, **kwargs)
+    server = await loop.create_server(factory, **kwargs)
+    accept_calmly(server)
+    return server
 
 
 async def create_unix_server(
@@ -193,7 +196,9 @@ async def create_unix_server(
 
         arguments = on_poller(loop, factory, kwargs, limits)
         return cast("asyncio.Server", await listen_unix(loop, factory, **arguments))
-    return await loop.create_unix_server(factory, **kwargs)
+    server = await loop.create_unix_server(factory, **kwargs)
+    accept_calmly(server)
+    return server
 
 
 def on_poller(

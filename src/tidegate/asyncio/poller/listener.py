@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import asyncio.trsock
 import contextvars
-import errno
 import select
 import socket
 from typing import TYPE_CHECKING, Any
 
+from ..accepting import ACCEPT_DELAY, NO_RESOURCES
 from ..hub import get_hub
 from .events import get_poller
 from .transport import PollTransport
@@ -18,10 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .events import Poller
-
-# How long no connection is accepted when there are no descriptors left, in seconds.
-ACCEPT_DELAY = 1.0
-NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 
 class ListeningSocket:
