@@ -5,7 +5,6 @@ from __future__ import annotations
 from http import HTTPStatus
 
 import peers
-import pytest
 
 
 async def test_gql(library):
@@ -58,11 +57,7 @@ async def test_web3(library):
     }
 
 
-async def test_openai(library, request):
-    if library.name == "tidegate":
-        request.applymarker(
-            pytest.mark.xfail(reason="imports websockets.sync, which tidegate doesn't have yet")
-        )
+async def test_openai(library):
     requests = []
 
     def process_request(connection, request):

@@ -509,3 +509,43 @@ def test_arguments_that_make_no_sense(arguments: list[str], message: str) -> Non
     done = tidegate_run(*arguments)
     assert done.returncode == 2
     assert message in done.stderr
+
+
+# Threads
+
+
+def test_programs_for_threads(program) -> None:
+    path = program("""
+        import threading
+        import websockets
+        from websockets.exceptions import ConnectionClosedOK
+        from websockets.sync.client import ClientConnection, connect, unix_connect
+        from websockets.sync.connection import Connection
+        from websockets.sync.router import route, unix_route
+        from websockets.sync.server import Server, ServerConnection, basic_auth, broadcast, serve
+
+        def echo(websocket):
+            assert isinstance(websocket, ServerConnection)
+            for message in websocket:
+                websocket.send(message)
+
+        auth = basic_auth("", ("me", "secret"))
+        with serve(echo, "127.0.0.1", 0, process_request=auth) as server:
+            thread = threading.Thread(target=server.serve_forever)
+            thread.start()
+            uri = f"ws://me:secret@127.0.0.1:{server.socket.getsockname()[1]}/"
+            with connect(uri) as websocket:
+                assert isinstance(websocket, Connection)
+                websocket.send("Hello!")
+                print(websocket.recv(timeout=5))
+                assert websocket.ping().wait(5)
+            try:
+                websocket.recv()
+            except ConnectionClosedOK as exc:
+                print(exc)
+        thread.join()
+        print(threading.active_count())
+    """)
+    done = tidegate_run(path)
+    assert done.stderr == ""
+    assert done.stdout == "Hello!\nsent 1000 (OK); then received 1000 (OK)\n1\n"

@@ -128,7 +128,7 @@ def test_reconnecting():
                     connection.recv()
     assert got == ["/", "/"]
     assert events == [
-        *["connecting", "connected", "disconnected"] * 2,
+        *["connecting", "connected", "disconnected", "waiting"] * 2,
         *["connecting", "waiting", "connecting", "failed"],
     ]
 

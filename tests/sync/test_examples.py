@@ -7,7 +7,6 @@ import runpy
 import signal
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import pytest
@@ -61,15 +60,16 @@ def test_sync_reconnecting_client(capsys):
     uri = address(server)
     module = load("sync_reconnecting_client")
 
-    def stop_soon():
-        until(lambda: "disconnected" in seen)
-        server.shutdown()
+    names = module["main"].__globals__
+    show = names["show"]
 
-    seen = []
-    show = module["main"].__globals__["show"]
-    module["main"].__globals__["show"] = lambda event: (show(event), seen.append(event.state))
-    module["main"].__globals__["reconnect"] = quickly(module["main"].__globals__["reconnect"])
-    threading.Thread(target=stop_soon).start()
+    def show_and_stop(event):
+        show(event)
+        if event.state == "disconnected":
+            server.shutdown()
+
+    names["show"] = show_and_stop
+    names["reconnect"] = quickly(names["reconnect"])
     with running(server), pytest.raises(OSError, match="refused"):
         module["main"](uri)
     printed = capsys.readouterr().out

@@ -348,9 +348,11 @@ class reconnect(Dialling):
             with connection:
                 reconnection.connected(connection)
                 yield connection
-            reconnection.disconnected(connection)
+            delay = self.delay_after_end(connection, reconnection)
             # While there is none, the old one isn't kept.
             del connection
+            if delay is not None:
+                time.sleep(delay)
 
 
 def connect(uri: str, *, legacy: bool | None = None, **kwargs: Any) -> Any:
