@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import socket
+import ssl
 import threading
 import weakref
 
@@ -143,6 +144,16 @@ def test_a_record_of_tls_that_stalls_hangs_nothing(certificates):
         client.close()
         with pytest.raises(ConnectionClosed):
             task.result()
+
+
+def test_what_is_wrong_in_tls_comes_behind_what_was_right(certificates):
+    with pair("tls", certificates=certificates) as (server, client):
+        server.send("right")
+        server.socket.sendall(b"\x17\x03\x03\x00\x20" + bytes(32))
+        assert client.recv() == "right"
+        with pytest.raises(ConnectionClosedError) as caught:
+            client.recv()
+        assert isinstance(caught.value.__cause__, ssl.SSLError)
 
 
 def test_pings_of_the_peer_are_answered_while_nobody_receives():

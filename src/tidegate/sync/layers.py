@@ -8,13 +8,11 @@ import ssl
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from .buffers import give_buffer, take_buffer
 from .tls import SocketLike, TLSStream
 
 if TYPE_CHECKING:
     from ..core.tls import TLS
-
-# How much is decrypted at once, in bytes: four records.
-SIZE = 64 * 1024
 
 
 class Layers:
@@ -40,17 +38,22 @@ class Layers:
         What TLS itself has to say is there to `output` then, also after a failure.
         """
         found: bytes | bytearray | memoryview = data
-        buffer = bytearray(SIZE)
+        buffer = take_buffer()
+        size = len(buffer)
         for tls in self.tls:
             tls.received(found)
-            decrypted = bytearray()
-            try:
-                while n := tls.decrypt_into(buffer):
-                    decrypted += buffer[:n] if n < SIZE else buffer
-            except ssl.SSLError as exc:
-                self.failure = exc
+            found = b""
+            # What is wrong is kept there.
+            with contextlib.suppress(ssl.SSLError):
+                n = size
+                # Less than there is room for is all that there is.
+                while n == size:
+                    n = tls.decrypt_into(buffer)
+                    found += bytes(memoryview(buffer)[:n])
+            if tls.error is not None:
+                self.failure = tls.error
             self.ended = self.ended or tls.ended
-            found = decrypted
+        give_buffer(buffer)
         return bytes(found)
 
     def encrypt(self, data: bytes) -> bytes:
