@@ -13,3 +13,4 @@ cdef class Channel(Reception):
     @cython.locals(reader=FrameReader, rest=Py_ssize_t, n=Py_ssize_t)
     cdef object read_message(self, deadline)
     cdef object wait_for_message(self, timeout)
+    cdef object leave_rest(self)

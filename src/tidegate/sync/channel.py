@@ -137,6 +137,9 @@ class Channel(Reception):
             reader.lend(buffer, HEADROOM - rest, HEADROOM + n)
             try:
                 message = self.take()
+                if message is not None and not reader.has_whole():
+                    # What begins behind it, without one more copy.
+                    self.read_ahead()
             finally:
                 reader.give_back()
         give_buffer(buffer)
