@@ -549,3 +549,54 @@ def test_programs_for_threads(program) -> None:
     done = tidegate_run(path)
     assert done.stderr == ""
     assert done.stdout == "Hello!\nsent 1000 (OK); then received 1000 (OK)\n1\n"
+
+
+# websockets.trio
+
+
+def test_programs_on_trio(program) -> None:
+    """They get the face for trio, and the names of theirs that there are."""
+    pytest.importorskip("trio")
+    path = program(
+        """
+        import functools
+        import trio
+        from websockets.exceptions import ConnectionClosedOK
+        from websockets.trio.client import ClientConnection, connect, unix_connect
+        from websockets.trio.connection import Connection
+        from websockets.trio.router import Router, route
+        from websockets.trio.server import (
+            Server, ServerConnection, basic_auth, broadcast, serve
+        )
+
+        async def echo(websocket):
+            assert isinstance(websocket, ServerConnection)
+            async for message in websocket:
+                await websocket.send(message)
+
+        async def main():
+            async with trio.open_nursery() as nursery:
+                server = await nursery.start(functools.partial(serve, echo, 0, host="127.0.0.1"))
+                assert isinstance(server, Server)
+                async with server:
+                    host, port = server.listeners[0].socket.getsockname()
+                    async with connect(f"ws://{host}:{port}/") as websocket:
+                        assert isinstance(websocket, ClientConnection)
+                        await websocket.send("hello")
+                        print(await websocket.recv())
+                        await broadcast(server.connections, "to all")
+                        print(await websocket.recv())
+                        pong = await websocket.ping(ack_on_close=True)
+                        await pong.wait()
+                        await websocket.aclose()
+                        try:
+                            await websocket.recv()
+                        except ConnectionClosedOK as exc:
+                            print(exc.rcvd.code)
+
+        trio.run(main)
+        """
+    )
+    done = tidegate_run("--report", path)
+    assert done.stdout == "hello\nto all\n1000\n", done.stderr
+    assert "every name of websockets" in done.stderr

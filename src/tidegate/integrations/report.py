@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import importlib
+import importlib.util
 import sys
 from types import ModuleType
 from typing import Any
@@ -51,6 +52,9 @@ MODULES = (
     "uri",
 )
 
+# The same, where what they need is installed.
+OPTIONAL = {"trio": ("trio.client", "trio.connection", "trio.server")}
+
 
 class Report:
     """The names that were looked for in vain; told to the standard error at exit.
@@ -66,7 +70,11 @@ class Report:
         self.counts: dict[str, int] = {}
         # Name -> file and line where it was looked for first.
         self.places: dict[str, str] = {}
-        for name in MODULES:
+        names = list(MODULES)
+        for needed, modules in OPTIONAL.items():
+            if importlib.util.find_spec(needed) is not None:
+                names += modules
+        for name in names:
             importlib.import_module(f"{TIDEGATE}.{name}")
         for name, module in list(sys.modules.items()):
             package, _, rest = name.partition(".")
