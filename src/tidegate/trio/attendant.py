@@ -14,15 +14,12 @@ import trio
 
 from ..utils import has_left
 from .channel import HELD_FOR_TURN, RECEIVED_BY_NOBODY, STATE_OPEN
+from .receiving import LOOK_AFTER
 
 if TYPE_CHECKING:
     from .connection import Connection
 
 __all__ = ["attend", "pump_in", "pump_out", "send_rest"]
-
-# How long after the last message was received the attendant begins to read, in seconds; at most
-# twice as long. A ping that comes meanwhile is answered then.
-LOOK_AFTER = 1.0
 
 # How much is received from a stream, or given to it, at once, in bytes.
 AT_ONCE = 65536

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import socket
 import ssl
-import sys
 from typing import TYPE_CHECKING, Any
 
 import trio
@@ -21,10 +19,11 @@ except ImportError:
     from .. import _cython as cython
 
 if not cython.compiled:
-    from ..asyncio.poller.syscalls import receive, transmit
-    from ..core.life import ENDING, GONE, NEVER, OPEN, Life
-    from ..core.link import BUDGET, CLOCK_EVERY, MOST_PENDING, NOBODY, TURN, WAITING, Link
+    from ..asyncio.poller.syscalls import receive
+    from ..core.life import GONE, NEVER, OPEN, Life
+    from ..core.link import BUDGET, CLOCK_EVERY, NOBODY, TURN, WAITING
     from ..wire.kernels import monotonic
+    from .output import Output
 
 if TYPE_CHECKING:
     from ..core.tls import TLS
@@ -42,12 +41,6 @@ BUFFER_SIZE = 64 * 1024
 
 # A payload of which so much is missing is received where it stays, in bytes.
 DIRECT = 32 * 1024
-
-# How much is encrypted, or given to the operating system, at once, in bytes.
-AT_ONCE = 256 * 1024
-
-# Where system calls are made without a Python call around them, if this is compiled.
-HAS_CALLS = sys.platform == "linux"
 
 
 class Hub:
@@ -72,7 +65,7 @@ def get_hub() -> Hub:
         return hub
 
 
-class Channel(Link):
+class Channel(Output):
     """The part of a connection that moves messages on trio.
 
     Args:
@@ -96,22 +89,11 @@ class Channel(Link):
     ) -> None:
         # Whoever opens the connection sees to the time limit of that.
         life = Life(trio.current_time, None, ping_interval, ping_timeout, close_timeout)
-        Link.__init__(self, protocol, life, high, low)
+        Output.__init__(self, protocol, life, high, low)
         self.hub = get_hub()
-        self.sock: socket.socket | None = None
-        self.fd = -1
-        self.handle: Any = None
-        self.stream: trio.abc.Stream | None = None
-        self.layers: list[TLS] | None = None
-        self.backlog = bytearray()
-        self.eof_written = False
         self.read_ended = False
-        self.broken: Exception | None = None
-        self.high_water = 0
-        self.low_water = 0
         # Events are made when somebody waits for them.
         self.message_event: trio.Event | None = None
-        self.room_event: trio.Event | None = None
         self.closed_event: trio.Event | None = None
         self.send_in_progress: trio.Event | None = None
         self.resumed: trio.Event | None = None
@@ -125,14 +107,8 @@ class Channel(Link):
 
     def take_over(self, way: Way) -> None:
         """Go on with a connection, encrypted as it is, and with what was received from it."""
-        self.sock = way.sock
-        self.stream = way.stream
+        self.carry_on(way.sock, way.stream)
         self.layers = way.layers or None
-        if way.sock is not None:
-            # A number is what trio has the least to do with.
-            self.handle = way.sock if sys.platform == "win32" else way.sock.fileno()
-            if HAS_CALLS:
-                self.fd = way.sock.fileno()
         rest, way.rest = way.rest, b""
         if rest:
             self.feed(rest)
@@ -144,12 +120,6 @@ class Channel(Link):
 
     def rearm(self) -> None:
         """Have the attendant wake up at the new deadline."""
-
-    def kick(self) -> None:
-        """Have the attendant look at the connection now."""
-
-    def start_sending(self) -> None:
-        """Have what is in the backlog sent as the socket takes it."""
 
     def finished(self) -> None:
         """The connection is gone: let go of what it kept."""
@@ -325,141 +295,6 @@ class Channel(Link):
             self.read_socket()
         return self.take()
 
-    # Writing
-
-    def send_now(self, message: Any) -> bool:
-        """Send a message of the most frequent kinds if nothing is in the way."""
-        writer = self.writer
-        # State.OPEN, as the writer has it.
-        return (
-            writer.state == 1
-            and not writer.continuing
-            and not self.full
-            and self.write_plain(message)
-        )
-
-    def write_data(self, opcode: int, data: Any, fin: bool, compress: bool | None) -> None:
-        """Write a frame, and send it."""
-        self.writer.write_data(opcode, data, fin, compress)
-        self.flush()
-
-    def flush(self) -> None:
-        """Give what was written to the operating system, as much as it takes."""
-        writer = self.writer
-        if not writer.writes or (self.handle is None and self.stream is None):
-            return
-        if self.eof_written or self.broken is not None:
-            # Nothing can follow.
-            writer.take()
-            return
-        self.written += writer.pending
-        large = writer.pending >= MOST_PENDING
-        writes = writer.take()
-        ends = not writes[len(writes) - 1]
-        if len(writes) == 1:
-            self.put_sealed(writes[0])
-        elif not large:
-            self.put_sealed(b"".join(writes))
-        else:
-            for data in writes:
-                self.put_sealed(data)
-        if ends:
-            self.write_end()
-
-    def put_sealed(self, data: bytes) -> None:
-        """Send bytes, encrypted if they have to be."""
-        if self.layers is None:
-            self.put(data)
-            return
-        try:
-            for start in range(0, len(data), AT_ONCE):
-                self.put(self.sealed(data[start : start + AT_ONCE]))
-        except ssl.SSLError as exc:
-            self.fail_sending(exc)
-
-    def sealed(self, data: bytes) -> bytes:
-        """Give what has to be sent for these bytes, and for TLS itself."""
-        for layer in reversed(self.layers or ()):
-            if data:
-                layer.encrypt(data)
-            data = layer.output()
-        return data
-
-    def put(self, data: bytes) -> None:
-        """Send bytes as they are; what isn't taken now waits in the backlog."""
-        if not data or self.broken is not None:
-            return
-        if self.backlog or self.sock is None:
-            self.backlog += data
-        else:
-            try:
-                if self.fd >= 0:
-                    n = transmit(self.sock, self.fd, data)
-                else:
-                    n = transmit_anywhere(self.sock, data)
-            except OSError as exc:
-                self.fail_sending(exc)
-                return
-            if n == len(data):
-                return
-            self.backlog += memoryview(data)[max(n, 0) :]
-        self.start_sending()
-        if not self.full and len(self.backlog) > self.high_water:
-            self.room(False)
-
-    def send_backlog(self) -> None:
-        """Send what waits in the backlog, as much as the socket takes."""
-        assert self.sock is not None
-        try:
-            with memoryview(self.backlog) as view, view[:AT_ONCE] as first:
-                n = transmit_anywhere(self.sock, first)
-        except OSError as exc:
-            self.fail_sending(exc)
-            return
-        if n > 0:
-            self.sent(n)
-
-    def sent(self, n: int) -> None:
-        """Take note that so much of the backlog was taken."""
-        del self.backlog[:n]
-        if self.full and len(self.backlog) <= self.low_water:
-            self.room(True)
-            if self.room_event is not None:
-                self.room_event.set()
-                self.room_event = None
-        if not self.backlog:
-            if self.eof_written:
-                self.shut_down()
-            self.finish_if_sent()
-
-    def fail_sending(self, exc: Exception) -> None:
-        """Take note that nothing can be sent any more; what came before can still be received."""
-        if self.broken is None:
-            self.broken = exc
-            self.backlog.clear()
-            self.kick()
-
-    def write_end(self) -> None:
-        """End the stream behind what was written."""
-        self.eof_written = True
-        self.life.enter(ENDING)
-        for layer in reversed(self.layers or ()):
-            with contextlib.suppress(ssl.SSLError):
-                layer.close()
-            with contextlib.suppress(ssl.SSLError):
-                self.put(self.sealed(b""))
-        if not self.backlog:
-            self.shut_down()
-
-    def shut_down(self) -> None:
-        """End the stream, everything having been sent."""
-        if self.sock is not None:
-            try:
-                self.sock.shutdown(socket.SHUT_WR)
-            except OSError:
-                # The connection was lost.
-                pass
-
     # The end
 
     def finish_if_sent(self) -> None:
@@ -503,17 +338,10 @@ def read_all(layer: TLS, buffer: memoryview) -> bytes:
     return b"".join(pieces)
 
 
-def receive_anywhere(sock: socket.socket, view: memoryview) -> int:
+def receive_anywhere(sock: Any, view: memoryview) -> int:
     """Receive; give the number of bytes, 0 at the end of the stream, -1 for not now."""
     try:
-        return sock.recv_into(view)
-    except BlockingIOError:
-        return -1
-
-
-def transmit_anywhere(sock: socket.socket, data: Any) -> int:
-    """Send bytes; give the number of those that were taken, -1 for not now."""
-    try:
-        return sock.send(data)
+        n: int = sock.recv_into(view)
+        return n
     except BlockingIOError:
         return -1

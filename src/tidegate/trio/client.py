@@ -7,22 +7,20 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
-from ..client import ClientProtocol, backoff, process_exception
+from ..client import backoff, process_exception
 from ..core.dialling import (
     MAX_REDIRECTS,
     ConnectionEvent,
     Dialling,
-    raise_opening_error,
-    send_request,
     timed_out,
 )
 from ..hints import explained
-from ..http11 import USER_AGENT, Response
-from ..protocol import CONNECTING, OPEN
+from ..http11 import USER_AGENT
+from ..protocol import OPEN
 from ..proxy.environment import may_have_proxy
 from ..proxy.tls import make_context
 from ..utils import without_frames
-from .connection import Connection
+from .client_connection import ClientConnection
 from .tunnel import connect_on_route, find_route, opening_handshake, secure
 from .way import Way, open_tcp
 
@@ -38,52 +36,6 @@ if TYPE_CHECKING:
     from ..typing import LoggerLike, Origin, PathLike, Subprotocol
 
 __all__ = ["MAX_REDIRECTS", "ClientConnection", "ConnectionEvent", "connect", "unix_connect"]
-
-
-class ClientConnection(Connection):
-    """The client's end of a connection on trio. See `Connection`.
-
-    Attributes:
-        proxy: how the connection went through the proxy, with the route, the proxy's answer and
-            the time of each step; None without a proxy.
-
-    """
-
-    protocol: ClientProtocol
-    proxy: Passage | None = None
-
-    async def handshake(
-        self,
-        additional_headers: HeadersLike | None = None,
-        user_agent_header: str | None = USER_AGENT,
-    ) -> None:
-        """Do the opening handshake.
-
-        Args:
-            additional_headers: headers to add to the request.
-            user_agent_header: value of the User-Agent header; None for none.
-
-        Raises:
-            InvalidHandshake: if the server doesn't accept the connection.
-            ConnectionError: if the connection is lost meanwhile.
-
-        """
-        self.start()
-        send_request(self, additional_headers, user_agent_header)
-        while self.protocol.state is CONNECTING and self.protocol.handshake_exc is None:
-            await self.wait_for_opening()
-        raise_opening_error(self)
-
-    def opening_received(self, data: bytes) -> None:
-        super().opening_received(data)
-        if self.protocol.state is OPEN and self.opening:
-            self.opened()
-            self.received()
-
-    def process_event(self, event: Any) -> None:
-        if self.response is None:
-            assert isinstance(event, Response)
-            self.response = event
 
 
 class connect(Dialling):

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
-from math import inf
 from typing import TYPE_CHECKING, Any, Self
 
 import trio
@@ -15,27 +13,21 @@ from ..core.facts import Facts, log_connection, payload
 from ..exceptions import ConcurrencyError, ConnectionClosedOK
 from ..frames import CloseCode
 from . import attendant
-from .channel import (
-    HELD_FOR_TURN,
-    RECEIVED_BY_NOBODY,
-    RECEIVED_BY_WAITING,
-    STATE_OPEN,
-    Channel,
-)
+from .receiving import Receiving
 from .sending import drain, ensure_open, send_anything
 from .way import Way, address_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+    from collections.abc import Awaitable, Callable, Iterable, Iterator
     from types import TracebackType
 
     from ..protocol import Protocol
-    from ..typing import Data, DataLike
+    from ..typing import DataLike
 
 __all__ = ["Connection", "broadcast"]
 
 
-class Connection(Channel, Facts, trio.abc.AsyncResource):
+class Connection(Receiving, Facts, trio.abc.AsyncResource):
     """A WebSocket connection on trio.
 
     Programs get connections from `connect` and `serve`; there is no need to make one.
@@ -85,14 +77,6 @@ class Connection(Channel, Facts, trio.abc.AsyncResource):
         self.high_water, self.low_water = limits(write_limit)
         log_connection(self)
         self.nursery = nursery
-        # Of the attendant: see there.
-        self.idle = True
-        self.attends = False
-        self.look_at = inf
-        self.seen = 0
-        # How many wait for what only reading can tell.
-        self.watchers = 0
-        self.receiver_waits = False
         self.sends = False
         self.pumping: trio.CancelScope | None = None
         self.pumping_out: trio.CancelScope | None = None
@@ -146,163 +130,6 @@ class Connection(Channel, Facts, trio.abc.AsyncResource):
             await self.aclose()
         else:
             await self.aclose(CloseCode.INTERNAL_ERROR)
-
-    # Receiving
-
-    def __aiter__(self) -> AsyncIterator[Any]:
-        """Iterate over messages until the connection is closed.
-
-        Raises:
-            ConnectionClosedError: when it wasn't closed normally (1000, 1001 or no code).
-
-        """
-        return Messages(self)
-
-    async def recv(self, decode: bool | None = None) -> Any:
-        """Receive the next message.
-
-        When it is cancelled, no message is lost: the next call receives it.
-
-        Args:
-            decode: True gives text, also of a binary message, False gives bytes, also of a text
-                message; None gives what was sent.
-
-        Returns:
-            The message: ``str`` or ``bytes``.
-
-        Raises:
-            ConnectionClosed: when the connection is closed and all messages were received.
-            ConcurrencyError: if another task is receiving.
-
-        """
-        if self.spent():
-            await trio.lowlevel.checkpoint()
-        else:
-            await trio.lowlevel.checkpoint_if_cancelled()
-        if self.reception != RECEIVED_BY_NOBODY:
-            self.check_not_receiving("recv")
-        message = self.take_now()
-        if message is None:
-            message = await self.wait_for_message()
-        if decode is None:
-            return message
-        if not decode:
-            return message if isinstance(message, bytes) else message.encode()
-        try:
-            return message if isinstance(message, str) else message.decode()
-        except UnicodeDecodeError as exc:
-            self.undecodable(exc)
-        await self.wait_closed()
-        raise self.closed_error()
-
-    async def wait_for_message(self) -> Any:
-        """Wait for a message, or raise because there can't be any."""
-        self.reception = RECEIVED_BY_WAITING
-        try:
-            while True:
-                self.expect_more()
-                await self.wait_for_input()
-                message = self.take_more()
-                if message is not None:
-                    return message
-        finally:
-            self.reception = RECEIVED_BY_NOBODY
-            self.receiver_left()
-
-    async def wait_for_input(self) -> None:
-        """Wait until something came, for whoever receives."""
-        if self.hold & HELD_FOR_TURN:
-            await trio.lowlevel.checkpoint()
-        elif self.attends or self.handle is None:
-            # Somebody else reads, and says so.
-            self.message_event = trio.Event()
-            try:
-                await self.message_event.wait()
-            finally:
-                self.message_event = None
-        else:
-            self.receiver_waits = True
-            try:
-                await trio.lowlevel.wait_readable(self.handle)
-            except trio.ClosedResourceError:
-                # It is gone.
-                pass
-            finally:
-                self.receiver_waits = False
-
-    async def wait_for_opening(self) -> None:
-        """Take in what the opening handshake still needs, as it comes."""
-        await self.wait_for_input()
-        self.read_socket()
-        self.receiver_left()
-
-    def receiver_left(self) -> None:
-        """Leave reading to the attendant, at once if somebody waits for what only that can tell."""
-        if self.parked and self.attendant_reads():
-            self.kick()
-        elif self.look_at == inf and not self.idle:
-            self.look_at = trio.current_time() + attendant.LOOK_AFTER
-            self.rearm()
-
-    async def recv_streaming(self, decode: bool | None = None) -> AsyncIterator[Data]:
-        """Receive the next message fragment by fragment, as they arrive.
-
-        Cancel it before the first fragment if you must: afterwards, the rest of the message is
-        lost, and no other message can be received on the connection.
-
-        Args:
-            decode: True gives text, also of a binary message, False gives bytes, also of a text
-                message; None gives what was sent.
-
-        Raises:
-            ConnectionClosed: when the connection is closed.
-            ConcurrencyError: if another task is receiving.
-
-        """
-        await trio.lowlevel.checkpoint_if_cancelled()
-        self.start_streaming()
-        self.takes += 1
-        reader = self.protocol.frame_reader
-        begun = False
-        decoder = None
-        try:
-            if reader.unread():
-                self.deliver()
-            while True:
-                fragment = reader.pop_fragment()
-                if fragment is None:
-                    if self.failure is not None:
-                        self.fail_deferred()
-                    if self.ended:
-                        raise self.closed_error()
-                    if self.read_on() and reader.has_fragment():
-                        continue
-                    await self.wait_for_input()
-                    self.read_socket()
-                    self.deliver()
-                    continue
-                begun = True
-                data, text, last = fragment
-                if reader.held <= self.low:
-                    self.read_on()
-                if text if decode is None else decode:
-                    if decoder is None:
-                        decoder = codecs.getincrementaldecoder("utf-8")()
-                    try:
-                        piece = decoder.decode(data, last)
-                    except UnicodeDecodeError as exc:
-                        self.undecodable(exc)
-                        await self.wait_closed()
-                        raise self.closed_error()  # noqa: B904 - its cause is the exception
-                    yield piece
-                else:
-                    yield data
-                if last:
-                    begun = False
-                    return
-        finally:
-            self.stop_streaming(begun)
-            self.receiver_left()
 
     # Sending
 
@@ -459,17 +286,6 @@ class Connection(Channel, Facts, trio.abc.AsyncResource):
         finally:
             self.watchers -= 1
 
-    def attendant_reads(self) -> bool:
-        """Say whether the attendant is to read from the network now."""
-        wanted = self.idle or self.watchers or self.pending_pings or self.life.state != STATE_OPEN
-        return bool(
-            wanted
-            and self.sock is not None
-            and not self.receiver_waits
-            and not self.read_ended
-            and self.wants_input
-        )
-
     @property
     def unsent(self) -> int:
         """How many bytes the network has not taken yet."""
@@ -497,29 +313,6 @@ class Connection(Channel, Facts, trio.abc.AsyncResource):
         for scope in (self.pumping, self.pumping_out):
             if scope is not None:
                 scope.cancel()
-
-
-class Messages:
-    """What ``async for`` takes messages from; not a generator, which would have to be closed."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.given_up = False
-
-    def __aiter__(self) -> Messages:
-        return self
-
-    async def __anext__(self) -> Any:
-        if self.given_up:
-            raise StopAsyncIteration
-        try:
-            return await self.connection.recv()
-        except ConnectionClosedOK:
-            raise StopAsyncIteration from None
-
-    async def aclose(self) -> None:
-        """End the iteration. The connection stays as it is."""
-        self.given_up = True
 
 
 async def broadcast(

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import trio
 
-from ..core.acceptance import CLOSING_DOWN
 from ..core.credentials import basic_auth
 from ..core.limits import Limits
 from ..core.serving import Serving
-from ..exceptions import ProtocolError
-from ..frames import Close, CloseCode
 from ..http11 import SERVER
-from ..protocol import CONNECTING, LOGGERS, OPEN, Side
-from ..utils import bind_unix_socket, get_socket_name, remove_unix_socket
+from ..utils import bind_unix_socket, remove_unix_socket
 from .accepting import Accepting
 from .connection import broadcast
+from .running import Server
 from .server_connection import ServerConnection
 
 if TYPE_CHECKING:
     import re
     import ssl as ssl_module
     from collections.abc import Awaitable, Callable, Sequence
-    from types import TracebackType
 
     from ..extensions.base import ServerExtensionFactory
     from ..proxyprotocol.forwarded import ForwardedPolicy
@@ -32,143 +28,6 @@ if TYPE_CHECKING:
     from .server_connection import ProcessRequest, ProcessResponse
 
 __all__ = ["Limits", "Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
-
-
-class Server(trio.abc.AsyncResource):
-    """A WebSocket server, as ``nursery.start(serve, ...)`` returns it.
-
-    It is an asynchronous context manager that closes the server at its end.
-
-    Args:
-        listeners: what accepts connections.
-        handler: coroutine function that is run for the stream of each connection.
-        logger: where to log; the default is ``tidegate.server``.
-
-    Attributes:
-        listeners: what accepts connections.
-
-    """
-
-    def __init__(
-        self,
-        listeners: list[Any],
-        handler: Callable[[trio.abc.Stream], Awaitable[None]],
-        logger: LoggerLike | None = None,
-    ) -> None:
-        self.listeners = listeners
-        self.handler = handler
-        self.logger: LoggerLike = LOGGERS[Side.SERVER] if logger is None else logger
-        self.limits: Limits | None = None
-        # All connections, from the accepted socket to the lost one.
-        self.all_connections: set[ServerConnection] = set()
-        # What ends the openings that aren't as far as that there could be an answer.
-        self.openings: set[trio.CancelScope] = set()
-        self.closing = False
-        self.serving: trio.CancelScope | None = None
-        self.handlers: trio.Nursery | None = None
-        self.handlers_done = trio.Event()
-
-    @property
-    def connections(self) -> set[ServerConnection]:
-        """The connections that are open."""
-        return {connection for connection in self.all_connections if connection.state is OPEN}
-
-    def is_serving(self) -> bool:
-        """Whether the server accepts connections."""
-        return not self.closing
-
-    def connection_closed(self, connection: ServerConnection, address: Any) -> None:
-        """Forget a connection, which came from ``address``."""
-        self.all_connections.discard(connection)
-        if self.limits is not None:
-            self.limits.release(address)
-
-    async def serve_forever(
-        self, task_status: trio.TaskStatus[Server] = trio.TASK_STATUS_IGNORED
-    ) -> None:
-        """Accept connections until the server is closed or this is cancelled.
-
-        Args:
-            task_status: is told when the server accepts connections.
-
-        """
-        try:
-            # Closing the listeners needn't end the handlers, which have their own nursery.
-            async with trio.open_nursery() as self.handlers:
-                with trio.CancelScope() as self.serving:
-                    async with trio.open_nursery() as nursery:
-                        await nursery.start(self.accept)
-                        for listener in self.listeners:
-                            name = get_socket_name(listener.socket)
-                            self.logger.info("server listening on %s", name)
-                        task_status.started(self)
-        finally:
-            self.closing = True
-            self.handlers_done.set()
-
-    async def accept(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
-        """Accept connections on all listeners."""
-        await trio.serve_listeners(
-            self.handler, self.listeners, handler_nursery=self.handlers, task_status=task_status
-        )
-
-    async def aclose(
-        self,
-        close_connections: bool = True,
-        code: CloseCode | int = CloseCode.GOING_AWAY,
-        reason: str = "",
-    ) -> None:
-        """Close the server.
-
-        It stops listening, refuses the opening handshakes that are going on with 503, closes the
-        connections, and waits until their handlers are done.
-
-        Called again, it closes the connections that were left open the first time. When it is
-        cancelled, the handlers are cancelled, too.
-
-        Args:
-            close_connections: whether to close the connections that are open.
-            code: with which code.
-            reason: with which reason.
-
-        Raises:
-            ProtocolError: if the code or the reason can't be sent.
-
-        """
-        if len(Close(code, reason).serialize()) > 125:
-            raise ProtocolError("control frame too long")
-        if not self.closing:
-            self.logger.info("server closing")
-            self.closing = True
-        if self.serving is not None:
-            self.serving.cancel()
-        for connection in list(self.all_connections):
-            if connection.protocol.state is CONNECTING:
-                connection.refuse(*CLOSING_DOWN)
-            elif close_connections:
-                connection.start_closing(code, reason)
-                connection.kick()
-        for scope in list(self.openings):
-            scope.cancel()
-        try:
-            await self.handlers_done.wait()
-        except BaseException:
-            if self.handlers is not None:
-                self.handlers.cancel_scope.cancel()
-            raise
-        self.logger.info("server closed")
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        if not self.handlers_done.is_set():
-            await self.aclose()
 
 
 async def serve(
