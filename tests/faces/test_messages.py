@@ -93,8 +93,13 @@ def broken():
 
 @pytest.mark.parametrize(
     ("fragments", "error"),
-    [(lambda: ["a", b"b"], TypeError), (lambda: ["a", 1], TypeError), (broken, ZeroDivisionError)],
-    ids=["mixed", "number", "raises"],
+    [
+        (lambda: ["a", b"b"], TypeError),
+        (lambda: [1], TypeError),
+        (lambda: ["a", 1], TypeError),
+        (broken, ZeroDivisionError),
+    ],
+    ids=["mixed", "number first", "number", "raises"],
 )
 async def test_fragments_that_cannot_be_sent(face, fragments, error):
     async with pair(face) as (client, server):

@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from ..core.link import frame_of
+from ..core.sending import Waits, check_message, send_in_turn
 from ..exceptions import InvalidState
-from ..frames import CloseCode, Opcode
 from ..protocol import CONNECTING, OPEN
-from ..typing import BytesLike
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
 
 
 async def wait_closed(connection: Any) -> None:
@@ -60,15 +54,12 @@ async def send_anything(
     connection: Any, message: Any, text: bool | None, compress: bool | None, timeout: float | None
 ) -> None:
     """Send a message of any type; ``send()`` does the most frequent cases itself."""
-    if isinstance(message, Mapping):
-        raise TypeError("data is a dict-like object")
-    if not isinstance(message, (str, BytesLike, Iterable, AsyncIterable)):
-        raise TypeError("data must be str, bytes, iterable, or async iterable")
+    check_message(message)
     if timeout is None:
-        await send_in_turn(connection, message, text, compress)
+        await send_in_turn(connection, message, text, compress, WAITS)
     else:
         async with asyncio.timeout(timeout):
-            await send_in_turn(connection, message, text, compress)
+            await send_in_turn(connection, message, text, compress, WAITS)
 
 
 async def wait_for_turn(connection: Any) -> None:
@@ -80,65 +71,15 @@ async def wait_for_turn(connection: Any) -> None:
         await asyncio.shield(connection.send_in_progress)
 
 
-async def send_in_turn(
-    connection: Any, message: Any, text: bool | None, compress: bool | None
-) -> None:
-    """Send a message, after others that are being sent."""
-    if isinstance(message, (str, BytesLike)):
-        await wait_for_turn(connection)
-        opcode, data = frame_of(message, text)
-        await ensure_open(connection)
-        connection.write_data(opcode, data, True, compress)
-        await drain(connection)
-        return
-    fragments = aiter(message) if isinstance(message, AsyncIterable) else as_async(message)
-    # Others have their turn while the first item isn't there; making it may even take theirs.
-    try:
-        first = await anext(fragments)
-    except StopAsyncIteration:
-        return
-    await wait_for_turn(connection)
+def begin_fragments(connection: Any) -> None:
+    """Make other senders wait for their turn."""
     connection.send_in_progress = connection.loop.create_future()
-    try:
-        await send_fragments(connection, first, fragments, text, compress)
-    finally:
-        connection.send_in_progress.set_result(None)
-        connection.send_in_progress = None
 
 
-async def send_fragments(
-    connection: Any,
-    first: Any,
-    fragments: AsyncIterator[Any],
-    text: bool | None,
-    compress: bool | None,
-) -> None:
-    """Send a fragmented message, whose turn it is."""
-    kind = str if isinstance(first, str) else BytesLike
-    opcode, data = frame_of(first, text)
-    await ensure_open(connection)
-    try:
-        connection.write_data(opcode, data, False, compress)
-        await drain(connection)
-        async for fragment in fragments:
-            if not isinstance(fragment, kind):
-                raise TypeError("iterable must contain uniform types")
-            _, data = frame_of(fragment, text)
-            await ensure_open(connection)
-            connection.write_data(Opcode.CONT, data, False, compress)
-            await drain(connection)
-        await ensure_open(connection)
-        connection.write_data(Opcode.CONT, b"", True, compress)
-        await drain(connection)
-    except BaseException:
-        # The message can't be completed, and nothing else may be sent before that.
-        if connection.state is OPEN:
-            connection.protocol.fail(CloseCode.INTERNAL_ERROR, "error in fragmented message")
-            connection.follow(None)
-        raise
+def end_fragments(connection: Any) -> None:
+    """Let them go on."""
+    connection.send_in_progress.set_result(None)
+    connection.send_in_progress = None
 
 
-async def as_async(items: Iterable[Any]) -> AsyncIterator[Any]:
-    """Iterate over an iterable asynchronously."""
-    for item in items:
-        yield item
+WAITS = Waits(wait_for_turn, ensure_open, drain, begin_fragments, end_fragments)
