@@ -13,9 +13,11 @@ from .programs import (
     PICOWS_CORE,
     TIDEGATE,
     TIDEGATE_RUN,
+    TIDEGATE_TRIO,
     UNDER_UVICORN,
     UVICORN,
     WEBSOCKETS,
+    WEBSOCKETS_TRIO,
 )
 from .results import (
     Results,
@@ -76,6 +78,13 @@ GOALS = [
     Goal("broadcast", "CPU per delivery, broadcast of 1 KB to 5,000", WEBSOCKETS, 10),
     Goal("broadcast-compressed", "The same with compression", WEBSOCKETS, 10),
     Goal("client-roundtrip", "Client CPU per round trip", PICOWS_CORE, 1),
+    Goal(
+        "client-roundtrip",
+        "Client CPU per round trip, on trio",
+        WEBSOCKETS_TRIO,
+        4,
+        program=TIDEGATE_TRIO,
+    ),
     Goal("connections-compressed", "Server CPU per opening handshake", WEBSOCKETS, 3),
     Goal("connections", "The same without compression", WEBSOCKETS, 3),
     Goal(

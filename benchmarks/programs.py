@@ -68,10 +68,13 @@ PICOWS_WEBSOCKETS = "picows.websockets"
 AIOHTTP = "aiohttp"
 UNDER_UVICORN = "uvicorn on tidegate"
 UVICORN = "uvicorn on websockets"
+TIDEGATE_TRIO = "tidegate.trio"
+WEBSOCKETS_TRIO = "websockets.trio"
 
 _COROUTINE_SERVER = "benchmarks.servers.coroutine"
 _UVICORN_SERVER = "benchmarks.servers.under_uvicorn"
 _COROUTINE_CLIENT = "benchmarks.clients.coroutine"
+_TRIO_CLIENT = "benchmarks.clients.on_trio"
 
 SERVERS = [
     Program(C_LIMIT, str(BUILD / "bin" / "echo_server")),
@@ -104,4 +107,6 @@ CLIENTS = [
     *both_loops(PICOWS_WEBSOCKETS, _COROUTINE_CLIENT, "picows.websockets"),
     *both_loops(AIOHTTP, "benchmarks.clients.aiohttp_client"),
     *both_loops(WEBSOCKETS, _COROUTINE_CLIENT, "websockets"),
+    Program(TIDEGATE_TRIO, _TRIO_CLIENT, ("tidegate",)),
+    Program(WEBSOCKETS_TRIO, _TRIO_CLIENT, ("websockets",)),
 ]

@@ -76,8 +76,13 @@ class Task:
         print(json.dumps(figures))
 
 
-def run(work: Callable[[Task], Awaitable[None]]) -> None:
-    """Run ``work`` with the task of the command line and print what it took."""
+def parse() -> Task:
+    """Give the task of the command line."""
+    return parse_with_loop()[0]
+
+
+def parse_with_loop() -> tuple[Task, str]:
+    """Give the task of the command line, and the event loop to do it on."""
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
     parser.add_argument("--operation", choices=("roundtrip", "upload"), default="roundtrip")
@@ -86,14 +91,20 @@ def run(work: Callable[[Task], Awaitable[None]]) -> None:
     parser.add_argument("--duration", type=float, default=1.0)
     parser.add_argument("--loop", choices=("asyncio", "uvloop"), default="asyncio")
     arguments = parser.parse_args()
-    loop = loop_factory(arguments.loop)
+    loop = arguments.loop
     del arguments.loop
     task = Task(**vars(arguments))
     if task.operation == "upload":
         task.url += "sink"
+    return task, loop
+
+
+def run(work: Callable[[Task], Awaitable[None]]) -> None:
+    """Run ``work`` with the task of the command line and print what it took."""
+    task, loop = parse_with_loop()
 
     async def main() -> None:
         await work(task)
 
-    with asyncio.Runner(loop_factory=loop) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())

@@ -12,7 +12,7 @@ from tidegate.server import ServerProtocol
 from tidegate.trio.client import connect, unix_connect
 from tidegate.trio.server import serve
 
-from .running import address_of, echo, pair, run, serving, trio
+from .running import address_of, connecting, echo, pair, run, serving, trio
 
 
 class MemoryListener(trio.abc.Listener):
@@ -313,3 +313,23 @@ async def test_a_function_of_the_program_that_never_answers():
         with pytest.raises(Exception, match="HTTP"):
             async with connect(f"ws://127.0.0.1:{address_of(server)[1]}/", proxy=None):
                 pass
+
+
+@run
+async def test_who_receives_is_not_disturbed():
+    """The connection's own task doesn't wake up between one message and the next."""
+    async with serving() as server, connecting(server) as websocket:
+        woken = 0
+
+        class Counting(type(websocket)):
+            def attendant_reads(self):
+                nonlocal woken
+                woken += trio.lowlevel.current_task() is not task
+                return super().attendant_reads()
+
+        task = trio.lowlevel.current_task()
+        websocket.__class__ = Counting
+        for _ in range(200):
+            await websocket.send("hello")
+            await websocket.recv()
+        assert woken < 20

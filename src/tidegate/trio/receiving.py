@@ -123,6 +123,8 @@ class Receiving(Channel):
                 self.message_event = None
         else:
             self.receiver_waits = True
+            # The attendant needn't take over between one message and the next.
+            self.idle = False
             try:
                 await trio.lowlevel.wait_readable(self.handle)
             except trio.ClosedResourceError:
@@ -135,6 +137,7 @@ class Receiving(Channel):
         """Take in what the opening handshake still needs, as it comes."""
         await self.wait_for_input()
         self.read_socket()
+        self.idle = True
         self.receiver_left()
 
     def receiver_left(self) -> None:
