@@ -14,6 +14,9 @@ from ..exceptions import ConcurrencyError, ConnectionClosedOK
 from ..frames import CloseCode
 from ..protocol import Protocol
 from ..signatures import present
+
+# Programs of websockets 13 look for it here.
+from ..typing import BytesLike as BytesLike
 from .channel import Channel
 from .sink import Sink
 from .waiting import drain, ensure_open, wait_closed
