@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import socket
 
 import pytest
@@ -263,3 +264,51 @@ async def test_others_have_their_turn():
             # Only at its own checkpoints the other can have had its turn.
             assert before > 3
             stop = True
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["ws", "wss"])
+@pytest.mark.parametrize("seed", range(4))
+def test_cancelled_at_random(seed, secure, certificates):
+    """What was sent arrives, once and in its order; nothing arrives in part."""
+    chance = random.Random(seed)
+
+    async def cancelled(function, *args):
+        """Say whether a call came to its end."""
+        with trio.move_on_after(chance.choice([0, 0.0001, 0.001, 0.01])):
+            await function(*args)
+            return True
+        return False
+
+    @run
+    async def play():
+        received = []
+        done = trio.Event()
+
+        async def handler(websocket):
+            async for message in websocket:
+                if chance.random() < 0.3:
+                    await trio.sleep(0.001)
+                received.append(message)
+            done.set()
+
+        options = {"max_size": None, "max_queue": chance.choice([1, 2, 16])}
+        if secure:
+            options["ssl"] = certificates[0]
+        sent = {}
+        async with serving(handler, **options) as server:
+            arguments = {"ssl": certificates[1]} if secure else {}
+            async with connecting(server, compression=None, **arguments) as client:
+                for number in range(60):
+                    message = f"{number} " + "x" * chance.choice([0, 10, 100_000, 500_000])
+                    sent[message] = await cancelled(client.send, message)
+                    if chance.random() < 0.3:
+                        await cancelled(client.recv)
+                    if chance.random() < 0.1:
+                        await cancelled(client.ping)
+            await done.wait()
+        order = list(sent)
+        places = [order.index(message) for message in received]
+        assert places == sorted(set(places))
+        assert {message for message, whole in sent.items() if whole} <= set(received)
+
+    play()
