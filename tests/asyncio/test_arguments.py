@@ -43,17 +43,17 @@ SERVERS = [serve, older_serve]
 CLIENTS = [connect, older_connect]
 
 
-@pytest.mark.parametrize("face", SERVERS)
+@pytest.mark.parametrize("entry", SERVERS)
 @pytest.mark.parametrize(
     "origins",
     ["http://example.com", b"http://example.com", re.compile("http://.*"), [b"x"], iter(())],
     ids=lambda origins: type(origins).__name__,
 )
-async def test_origins(face, origins):
+async def test_origins(entry, origins):
     with pytest.raises(TypeError, match=r"^origins must be"):
-        face(origins=origins)
+        entry(origins=origins)
     for right in (["http://example.com", None], ("x",), {"x"}, [re.compile("x")], [], None):
-        face(origins=right)
+        entry(origins=right)
 
 
 async def test_origins_show_what_to_write():
@@ -62,7 +62,7 @@ async def test_origins_show_what_to_write():
 
 
 @pytest.mark.parametrize(
-    ("face", "name"),
+    ("entry", "name"),
     [
         (connect, "additional_headers"),
         (older_connect, "extra_headers"),
@@ -72,33 +72,33 @@ async def test_origins_show_what_to_write():
 @pytest.mark.parametrize(
     "headers", [["X: y"], "X: y", b"X: y", 5, [("X",)], [5], {5: "x"}, ["ab"]], ids=repr
 )
-async def test_headers(face, name, headers):
+async def test_headers(entry, name, headers):
     with pytest.raises(TypeError, match=rf"^{name} must be a mapping or pairs.*write {name}=\{{"):
-        face(**{name: headers})
+        entry(**{name: headers})
     for right in ({"X": "y"}, [("X", "y")], (["X", "y"],), tidegate.Headers(X="y"), {}, []):
-        face(**{name: right})
+        entry(**{name: right})
     # What can't be sent has an exception of its own.
     with pytest.raises(InvalidHeaderValue):
-        face(**{name: {"X": "y\n"}})
+        entry(**{name: {"X": "y\n"}})
 
 
-@pytest.mark.parametrize("face", SERVERS + CLIENTS)
+@pytest.mark.parametrize("entry", SERVERS + CLIENTS)
 @pytest.mark.parametrize("name", ["open_timeout", "ping_interval", "ping_timeout", "close_timeout"])
-async def test_times(face, name):
+async def test_times(entry, name):
     for wrong in ("10", "1s", [10], datetime.timedelta(seconds=10)):
         with pytest.raises(TypeError, match=f"^{name} must be a number of seconds"):
-            face(**{name: wrong})
+            entry(**{name: wrong})
     with pytest.raises(ValueError, match=f"^{name} must be a number of seconds"):
-        face(**{name: math.nan})
+        entry(**{name: math.nan})
     for right in (10, 0.5, None):
-        face(**{name: right})
+        entry(**{name: right})
 
 
-@pytest.mark.parametrize("face", SERVERS + CLIENTS)
-async def test_extensions(face):
+@pytest.mark.parametrize("entry", SERVERS + CLIENTS)
+async def test_extensions(entry):
     for wrong in ("permessage-deflate", 5):
         with pytest.raises(TypeError, match=r"^extensions must be a list"):
-            face(extensions=wrong)
+            entry(extensions=wrong)
 
 
 async def test_limits():
@@ -107,7 +107,7 @@ async def test_limits():
 
 
 @pytest.mark.parametrize(
-    ("face", "written", "meant"),
+    ("entry", "written", "meant"),
     [
         (serve, "ping_intervall", "ping_interval"),
         (serve, "reuseport", "reuse_port"),
@@ -122,17 +122,17 @@ async def test_limits():
         (older_connect, "extra_haeders", "extra_headers"),
     ],
 )
-async def test_misspelt(face, written, meant):
-    function = face.__name__.removeprefix("older_")
+async def test_misspelt(entry, written, meant):
+    function = entry.__name__.removeprefix("older_")
     message = rf"^{function}\(\) got an unexpected keyword argument '{written}'; .*{meant}=\?$"
     with pytest.raises(TypeError, match=message):
-        face(**{written: None})
+        entry(**{written: None})
 
 
-@pytest.mark.parametrize("face", SERVERS + CLIENTS)
-async def test_unknown(face):
+@pytest.mark.parametrize("entry", SERVERS + CLIENTS)
+async def test_unknown(entry):
     with pytest.raises(TypeError, match=r"got an unexpected keyword argument 'x'$"):
-        face(x=None)
+        entry(x=None)
 
 
 async def test_misspelt_at_a_client_and_at_routes():
@@ -150,11 +150,11 @@ async def test_misspelt_at_routes():
         tidegate.route(routing.Map(), "localhost", 0, server_nam="x")
 
 
-@pytest.mark.parametrize("face", SERVERS + CLIENTS)
-async def test_what_the_loop_takes_is_known(face, monkeypatch):
-    def method(self, *, sluices=None): ...
+@pytest.mark.parametrize("entry", SERVERS + CLIENTS)
+async def test_what_the_loop_takes_is_known(entry, monkeypatch):
+    def newer(self, *, sluices=None): ...
 
     # As a Python to come may have it.
     for name in ("create_server", "create_connection"):
-        monkeypatch.setattr(asyncio.AbstractEventLoop, name, method)
-    face(sluices=True)
+        monkeypatch.setattr(asyncio.AbstractEventLoop, name, newer)
+    entry(sluices=True)

@@ -19,7 +19,7 @@ async def handler(websocket):
     pass
 
 
-FACES = {
+CALLS = {
     "serve": lambda **kwargs: tidegate.serve(handler, "localhost", 0, **kwargs),
     "connect": lambda **kwargs: tidegate.connect("ws://localhost", **kwargs),
     "older serve": lambda **kwargs: serve_older(handler, "localhost", 0, **kwargs),
@@ -30,12 +30,12 @@ IMPOSSIBLE += [(2**63, None), (None, 2**63), (math.nan, 1)]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("name", ["max_size", "max_queue", "write_limit"])
 @pytest.mark.parametrize("limit", IMPOSSIBLE, ids=repr)
-async def test_refused_with_the_name(face, name, limit):
+async def test_refused_with_the_name(call, name, limit):
     with pytest.raises(ValueError, match=name):
-        FACES[face](**{name: limit})
+        CALLS[call](**{name: limit})
 
 
 @pytest.mark.parametrize("limit", [0, 1, 2**62, 2**63 - 1, None, (10, None), (10, 5)], ids=repr)
