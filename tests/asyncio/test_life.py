@@ -79,7 +79,7 @@ async def test_program_that_reads_on_keeps_what_a_peer_left_behind():
             await asyncio.sleep(0.01)
 
     async with (
-        serve(handler, "127.0.0.1", 0, close_timeout=0.1) as server,
+        serve(handler, "127.0.0.1", 0, close_timeout=10) as server,
         raw_client(server) as peer,
     ):
         peer.writer.write(b"".join(frame(TEXT, b"%d" % n, mask=True) for n in range(40)))

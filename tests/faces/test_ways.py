@@ -9,6 +9,7 @@ import ssl
 import pytest
 
 from tidegate.exceptions import ProxyCertificateError, ProxyError, ProxyTimeout
+from tidegate.proxy import Timeouts
 from tidegate.proxyprotocol import Header, ProxyPolicy, build
 from tidegate.testing import Faults, HTTPProxyServer, SOCKSProxyServer
 
@@ -178,7 +179,9 @@ async def test_a_proxy_that_fails(face, faults, http_proxy):
 async def test_a_proxy_that_says_nothing(face, http_proxy):
     http_proxy.faults = Faults(silent=True)
     with pytest.raises(ProxyTimeout, match="took too long"):
-        async with face.connect("ws://localhost:1/", proxy=http_proxy.url, open_timeout=0.3):
+        async with face.connect(
+            "ws://localhost:1/", proxy=http_proxy.url, proxy_timeouts=Timeouts(negotiate=0.1)
+        ):
             pass
 
 

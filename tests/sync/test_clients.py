@@ -128,6 +128,7 @@ def test_reconnecting():
                     connection.recv()
     assert got == ["/", "/"]
     assert events == [
+        # A server that closes its connections at once isn't asked again at once.
         *["connecting", "connected", "disconnected", "waiting"] * 2,
         *["connecting", "waiting", "connecting", "failed"],
     ]
