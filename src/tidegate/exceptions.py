@@ -125,7 +125,10 @@ class ConnectionClosed(WebSocketException):
         rcvd: the Close frame that was received, None if there was none.
         sent: the Close frame that was sent, None if there was none.
         rcvd_then_sent: if both were, whether the one received came first, else None.
+        remark: what else is known about an end without Close frames, None if nothing is.
     """
+
+    remark: str | None = None
 
     @t.overload
     def __init__(
@@ -163,7 +166,8 @@ class ConnectionClosed(WebSocketException):
 
     def __str__(self) -> str:
         if self.rcvd is None and self.sent is None:
-            return "no close frame received or sent"
+            text = "no close frame received or sent"
+            return text if self.remark is None else f"{text}; {self.remark}"
         if self.sent is None:
             return f"received {self.rcvd}; no close frame sent"
         if self.rcvd is None:

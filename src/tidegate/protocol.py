@@ -66,6 +66,9 @@ STATES = tuple(State)
 # Asked for once, because that takes a while.
 LOGGERS = {side: logging.getLogger(f"{identity.loggers}.{side.name.lower()}") for side in Side}
 
+# How much silence may be what made somebody in between cut a connection, in seconds.
+LONG_SILENCE = 5.0
+
 SEND_EOF = b""
 """Stands in `Protocol.data_to_send` where the stream must be ended (half-closed)."""
 
@@ -131,6 +134,8 @@ class Protocol:
         self.handshake_exc: Exception | None = None
         # Why receiving ended, other than by a Close frame.
         self.parser_exc: Exception | None = None
+        # How long there was nothing before an end that nobody announced, in seconds, if known.
+        self.silence: float | None = None
 
         self.events: list[Event] = []
         # The faces turn this off, and take messages from the reader instead.
@@ -248,6 +253,12 @@ class Protocol:
         kind = ConnectionClosedOK if ok else ConnectionClosedError
         exc = kind(self.close_rcvd, self.close_sent, self.close_rcvd_then_sent)
         exc.__cause__ = self.parser_exc
+        if self.silence is not None and self.silence >= LONG_SILENCE:
+            exc.remark = (
+                f"the connection was cut after {self.silence:.0f} s of silence, by the other side"
+                " or by somebody in between, such as a proxy; a ping_interval below that keeps it"
+                " open"
+            )
         return exc
 
     # Receiving

@@ -5,6 +5,7 @@ from __future__ import annotations
 import binascii
 import hashlib
 import os
+import sys
 import typing as t
 
 from .typing import BytesLike
@@ -22,6 +23,7 @@ __all__ = [
     "get_socket_name",
     "has_left",
     "remove_unix_socket",
+    "seconds_of_silence",
     "without_frames",
 ]
 
@@ -139,6 +141,37 @@ def has_left(sock: socket.socket | None) -> bool:
     poll = select.poll()
     poll.register(sock.fileno(), POLLRDHUP if hasattr(select, "POLLRDHUP") else 0)
     return bool(poll.poll(0))
+
+
+# In struct tcp_info of Linux: how many milliseconds ago there were data, sent and received.
+TCP_INFO_SIZE = 104
+LAST_DATA_SENT, LAST_DATA_RECEIVED = 44, 52
+
+
+def seconds_of_silence(sock: t.Any, received_only: bool = False) -> float | None:
+    """Give how long ago data was sent or received on a socket, in seconds.
+
+    Args:
+        sock: the socket, or what an event loop has in its place; None for none.
+        received_only: whether what was sent doesn't count.
+
+    Returns:
+        The time; None where the operating system doesn't tell: Linux does, of TCP.
+    """
+    import socket as sockets
+
+    if sock is None or not sys.platform.startswith("linux"):
+        return None
+    try:
+        with sockets.socket(fileno=os.dup(sock.fileno())) as own:
+            info = own.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, TCP_INFO_SIZE)
+    except (OSError, ValueError):
+        return None
+    if len(info) < LAST_DATA_RECEIVED + 4:
+        return None
+    received = int.from_bytes(info[LAST_DATA_RECEIVED : LAST_DATA_RECEIVED + 4], sys.byteorder)
+    sent = int.from_bytes(info[LAST_DATA_SENT : LAST_DATA_SENT + 4], sys.byteorder)
+    return (received if received_only else min(sent, received)) / 1000
 
 
 # An exception may even be its own cause.

@@ -117,6 +117,10 @@ class Connection(Channel, Facts, asyncio.BufferedProtocol, asyncio.Protocol):
         @property
         def proxy_header(self) -> Header | None: ...
 
+    def raw_socket(self) -> Any:
+        """Give the socket; None without one."""
+        return None if self.transport is None else self.transport.get_extra_info("socket")
+
     def socket_address(self, which: str) -> Address:
         """Give an address of the socket: ``"sockname"`` or ``"peername"``; None without one."""
         return None if self.transport is None else self.transport.get_extra_info(which)

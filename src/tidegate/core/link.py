@@ -19,6 +19,7 @@ from ..extensions.permessage_deflate import PerMessageDeflate
 from ..frames import CloseCode, Opcode
 from ..protocol import CLOSED, CONNECTING, Protocol, State
 from ..typing import BytesLike
+from ..utils import seconds_of_silence
 
 try:
     import cython
@@ -536,10 +537,12 @@ class Link:
         if self.opening:
             self.abort()
         elif self.life.enter(LEFT):
+            self.note_silence(None)
             self.changed()
 
     def stream_ended(self) -> None:
         """Take in the end of the stream."""
+        self.note_silence(None)
         self.read_rest()
         # What the program still receives can't be answered any more, so this doesn't wait for it.
         self.fail_deferred()
@@ -563,6 +566,7 @@ class Link:
         """
         if self.life.state == GONE:
             return False
+        self.note_silence(exc)
         self.read_rest()
         self.fail_deferred()
         self.protocol.receive_eof()
@@ -588,6 +592,23 @@ class Link:
             follower.gone()
         self.received()
         return True
+
+    def note_silence(self, exc: Exception | None) -> None:
+        """Take down how long there was silence before an end that nobody announced.
+
+        Args:
+            exc: what broke the connection; None if its stream ended.
+
+        """
+        protocol = self.protocol
+        unannounced = protocol.close_rcvd is None and protocol.close_sent is None
+        if protocol.silence is None and unannounced and not self.opening:
+            # What is sent to somebody who has gone is what breaks the connection.
+            protocol.silence = seconds_of_silence(self.raw_socket(), exc is not None)
+
+    def raw_socket(self) -> Any:
+        """Give the socket; None without one."""
+        return None
 
     def end_listening(self) -> None:
         """Tell the listener of the end, and let go of it: it refers to this connection."""

@@ -102,6 +102,10 @@ class Connection(Channel, Facts):
         sock: socket_module.socket = self.sock
         return sock
 
+    def raw_socket(self) -> Any:
+        """Give the socket; None without one."""
+        return self.sock
+
     def socket_address(self, which: str) -> Any:
         """Give an address of the socket: ``"sockname"`` or ``"peername"``."""
         return self._addresses[which]

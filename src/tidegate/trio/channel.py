@@ -306,6 +306,8 @@ class Channel(Output):
         """Close the socket, and tell everybody that the connection is closed."""
         if self.life.state == GONE:
             return
+        # The socket knows it, which is closed now.
+        self.note_silence(exc)
         sock, self.sock = self.sock, None
         if sock is not None:
             try:

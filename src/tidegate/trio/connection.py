@@ -108,6 +108,10 @@ class Connection(Receiving, Facts, trio.abc.AsyncResource):
 
     # What can be known
 
+    def raw_socket(self) -> Any:
+        """Give the socket; None without one."""
+        return self.sock
+
     def socket_address(self, which: str) -> Any:
         """Give an address of the socket: ``"sockname"`` or ``"peername"``; None without one."""
         return self.addresses[which]
