@@ -20,6 +20,8 @@ from tidegate import ConnectionClosedError, connect
 
 from .asgi_peer import BINARY, OURS, PING, PONG, TEXT, Peer, close, connected, frame, running
 
+UNIX_ONLY = pytest.mark.skipif(sys.platform == "win32", reason="Windows can't do that")
+
 HTTP = ["h11"]
 if importlib.util.find_spec("httptools") is not None:
     HTTP.append("httptools")
@@ -688,6 +690,7 @@ async def test_tls_when_the_server_ends(certificates):
     assert websocket.close_code == 1012
 
 
+@UNIX_ONLY
 async def test_unix_socket(tmp_path):
     scopes = []
 
@@ -817,6 +820,7 @@ if importlib.util.find_spec("uvloop") is not None:
     LOOPS.append("uvloop")
 
 
+@UNIX_ONLY
 @pytest.mark.asyncio_only
 @pytest.mark.parametrize("loop", LOOPS)
 async def test_sigterm_under_a_thousand_connections(tmp_path, loop):
@@ -840,6 +844,7 @@ async def open_one(uri):
     return await connect(uri, proxy=None, open_timeout=60)
 
 
+@UNIX_ONLY
 @pytest.mark.asyncio_only
 async def test_workers(tmp_path):
     with command(tmp_path, "--workers", "2") as (process, port):
@@ -854,6 +859,7 @@ async def test_workers(tmp_path):
         await asyncio.to_thread(process.wait, 30)
 
 
+@UNIX_ONLY
 @pytest.mark.asyncio_only
 async def test_limit_max_requests_counts_no_websockets(tmp_path):
     with command(tmp_path, "--limit-max-requests", "1") as (process, port):
@@ -863,6 +869,7 @@ async def test_limit_max_requests_counts_no_websockets(tmp_path):
         assert process.poll() is None
 
 
+@UNIX_ONLY
 @pytest.mark.asyncio_only
 async def test_reload(tmp_path):
     with command(tmp_path, "--reload") as (process, port):
