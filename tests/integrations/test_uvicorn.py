@@ -354,6 +354,34 @@ async def test_reading_stops_beyond_the_queue():
     assert len(app.messages) == 1000
 
 
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize("fragments", [1, 2, 10])
+async def test_large_messages_fill_the_queue_sooner(opcode, fragments):
+    app = Held()
+    messages = [b"%d" % i * 10_000 for i in range(10, 30)]
+    options = {"ws_max_size": 20_000, "ws_max_queue": 10, "ws_per_message_deflate": False}
+    async with running(app, **options) as server, connected(server) as peer:
+        (connection,) = server.server_state.connections
+        reader = connection.protocol.frame_reader
+        for message in messages:
+            step = len(message) // fragments
+            for start in range(0, len(message), step):
+                fin = start + step == len(message)
+                part = message[start : start + step]
+                peer.write(frame(0 if start else opcode, part, fin=fin))
+        async with asyncio.timeout(10):
+            while connection.wants_input:
+                await asyncio.sleep(0.01)
+        # Each counts for eleven at least.
+        assert 10 < reader.held <= 25
+        app.goes_on.set()
+        peer.write(close(1000))
+        assert await peer.read_closing() == "close 1000"
+        assert reader.held == 0
+    texts = [message.decode() if opcode == TEXT else message for message in messages]
+    assert app.messages == texts
+
+
 async def test_keepalive_does_not_close_a_healthy_peer():
     """Its pongs are read although the application has not taken its message."""
     app = Held()

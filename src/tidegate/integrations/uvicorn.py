@@ -128,6 +128,10 @@ class WebSocketProtocol(Exchange, Connection):
             max_queue=config.ws_max_queue,
         )
         self.ends_early = True
+        if config.ws_max_size and config.ws_max_queue:
+            # All that waits together is no larger than a message may be.
+            unit = max(config.ws_max_size // config.ws_max_queue, 1)
+            self.protocol.frame_reader.unit = unit
         self._config = config
         self._state = server_state
         self._app_state = app_state

@@ -31,13 +31,18 @@ cdef object CONTROL
 cdef bytearray EMPTY
 
 
+cdef Py_ssize_t weigh(object data, Py_ssize_t unit) except -1
+
+
 @cython.final
 cdef class Fragments:
     cdef public object chunks
     cdef public bint text
     cdef public bint complete
 
-    cdef Py_ssize_t add(self, bytes chunk) except -1
+    cpdef Py_ssize_t weight(self, Py_ssize_t unit) except -1
+    @cython.locals(before=Py_ssize_t)
+    cdef Py_ssize_t add(self, bytes chunk, Py_ssize_t unit) except -1
     cpdef object joined(self)
 
 
@@ -79,6 +84,7 @@ cdef class FrameReader:
     # what was received and not yet taken
     cdef public object queue
     cdef public Py_ssize_t held
+    cdef public Py_ssize_t unit
     cdef public bint queued
     cdef public bint interrupted
     cdef public Py_ssize_t frames_read

@@ -73,6 +73,17 @@ MOST_BYTES = sys.maxsize
 MOST_CHUNKS = 4096
 
 
+def weigh(data: Any, unit: int) -> int:
+    """Say for how many messages one counts, or a chunk of one, that waits to be taken.
+
+    Args:
+        data: the message or the chunk.
+        unit: it counts for one more for each so many bytes or characters; 0 for none.
+
+    """
+    return 1 + len(data) // unit if unit else 1
+
+
 class Fragments:
     """A fragmented message, complete or growing, that keeps the boundaries of its fragments."""
 
@@ -81,11 +92,18 @@ class Fragments:
         self.chunks: collections.deque[bytes | bytearray] = collections.deque()
         self.complete = False
 
-    def add(self, chunk: bytes) -> int:
-        """Add a chunk; give the change in the number of chunks held."""
+    def weight(self, unit: int) -> int:
+        """What the chunks count for."""
+        if not unit:
+            return len(self.chunks)
+        return sum([weigh(chunk, unit) for chunk in self.chunks])
+
+    def add(self, chunk: bytes, unit: int) -> int:
+        """Add a chunk; give the change in what all count for."""
         if len(self.chunks) < MOST_CHUNKS:
             self.chunks.append(chunk)
-            return 1
+            return weigh(chunk, unit)
+        before = self.weight(unit)
         # The first chunk is a bytearray after the first time, which grows at amortised cost.
         head = self.chunks.popleft()
         if not isinstance(head, bytearray):
@@ -95,7 +113,7 @@ class Fragments:
         head += chunk
         self.chunks.clear()
         self.chunks.append(head)
-        return 1 - MOST_CHUNKS
+        return weigh(head, unit) - before
 
     def joined(self) -> str | bytes:
         """The whole message."""
@@ -146,6 +164,8 @@ class FrameReader:
         self.queue: Any = None
         self.log: Callable[[int, bytes, bool], None] | None = None
         self.held = 0
+        # What counts for one more message, so that large ones fill a queue sooner, in bytes.
+        self.unit = 0
         self.queued = False
         self.interrupted = False
         self.frames_read = 0
@@ -560,7 +580,7 @@ class FrameReader:
             return None
         # Empty fragments, of which there may be any number, are not worth their memory.
         if data or self.fin:
-            self.held += partial.add(data)
+            self.held += partial.add(data, self.unit)
         if not self.fin:
             return None
         partial.complete = True
@@ -583,7 +603,7 @@ class FrameReader:
         if self.queue is None:
             self.queue = collections.deque()
         self.queue.append(message)
-        self.held += 1
+        self.held += weigh(message, self.unit)
 
     def has_message(self) -> bool:
         """Whether a complete message waits to be taken."""
@@ -603,9 +623,9 @@ class FrameReader:
         """Take the first message; `has_message` says whether it is complete."""
         head = self.queue.popleft()
         if isinstance(head, Fragments):
-            self.held -= len(head.chunks)
+            self.held -= head.weight(self.unit)
             return head.joined()
-        self.held -= 1
+        self.held -= weigh(head, self.unit)
         return head
 
     def pop_fragment(self) -> Any:
@@ -615,14 +635,14 @@ class FrameReader:
         head = self.queue[0]
         if not isinstance(head, Fragments):
             self.queue.popleft()
-            self.held -= 1
+            self.held -= weigh(head, self.unit)
             if isinstance(head, str):
                 return head.encode(), True, True
             return head, False, True
         if not head.chunks:
             return None
         chunk = head.chunks.popleft()
-        self.held -= 1
+        self.held -= weigh(chunk, self.unit)
         last = head.complete and not head.chunks
         if last:
             self.queue.popleft()
