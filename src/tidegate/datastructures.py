@@ -10,10 +10,10 @@ from .exceptions import InvalidHeaderName, InvalidHeaderValue
 
 __all__ = ["Headers", "HeadersLike", "MultipleValuesError"]
 
-# RFC 9110 section 5.6.2
+# RFC 9110, section 5.6.2
 is_valid_header_name = re.compile(r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+").fullmatch
 
-# RFC 9110 section 5.5; obs-text is what ISO-8859-1 has there.
+# RFC 9110, section 5.5; obs-text is what ISO-8859-1 has there.
 is_valid_header_value = re.compile(r"[\x09\x20-\x7e\x80-\xff]*").fullmatch
 
 _T = t.TypeVar("_T")
@@ -44,9 +44,9 @@ class Headers(MutableMapping[str, str]):
         **kwargs: more headers.
 
     Raises:
-        InvalidHeaderName: if a name isn't a token (RFC 9110 section 5.1); it is a ValueError.
+        InvalidHeaderName: if a name isn't a token (RFC 9110, section 5.1); it is a ValueError.
         InvalidHeaderValue: if a value has control characters, such as line ends, or characters
-            outside ISO-8859-1 (RFC 9110 section 5.5); it is a ValueError.
+            outside ISO-8859-1 (RFC 9110, section 5.5); it is a ValueError.
     """
 
     __slots__ = ("_dict", "_list")

@@ -448,7 +448,7 @@ class InvalidHeader(InvalidHandshake):
 
 
 class InvalidHeaderName(InvalidHeader, ValueError):
-    """The name of a header has characters that cannot be sent (RFC 9110 section 5.1)."""
+    """The name of a header has characters that cannot be sent (RFC 9110, section 5.1)."""
 
     def __str__(self) -> str:
         return f"invalid header name: '{printable(self.name)}'"

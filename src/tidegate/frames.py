@@ -1,4 +1,4 @@
-"""Frames: what WebSocket messages are cut into (RFC 6455 section 5)."""
+"""Frames: what WebSocket messages are cut into (RFC 6455, section 5)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["Close", "CloseCode", "Frame", "Opcode"]
 
 
 class Opcode(enum.IntEnum):
-    """What a frame is (RFC 6455 section 11.8)."""
+    """What a frame is (RFC 6455, section 11.8)."""
 
     CONT, TEXT, BINARY = 0x00, 0x01, 0x02
     CLOSE, PING, PONG = 0x08, 0x09, 0x0A
@@ -38,7 +38,7 @@ CTRL_OPCODES = CLOSE, PING, PONG
 
 
 class CloseCode(enum.IntEnum):
-    """Why a connection is closed (RFC 6455 section 7.4.1 and IANA's registry)."""
+    """Why a connection is closed (RFC 6455, section 7.4.1 and IANA's registry)."""
 
     NORMAL_CLOSURE = 1000
     GOING_AWAY = 1001
@@ -221,7 +221,7 @@ class Frame:
 
         Raises:
             ProtocolError: if a reserved bit is set, or a control frame is longer than 125 bytes or
-                fragmented (RFC 6455 sections 5.2, 5.5).
+                fragmented (RFC 6455, sections 5.2, 5.5).
         """
         if self.rsv1 or self.rsv2 or self.rsv3:
             raise ProtocolError("reserved bits must be 0")
@@ -331,7 +331,7 @@ class Frame:
 
 @dataclasses.dataclass(slots=True)
 class Close:
-    """What a Close frame says (RFC 6455 section 5.5.1).
+    """What a Close frame says (RFC 6455, section 5.5.1).
 
     Attributes:
         code: why the connection is closed; 1005 if the frame is empty.
@@ -384,7 +384,7 @@ class Close:
         """Check that this can be sent.
 
         Raises:
-            ProtocolError: if the code isn't one for Close frames (RFC 6455 section 7.4).
+            ProtocolError: if the code isn't one for Close frames (RFC 6455, section 7.4).
             InvalidReason: if the reason has line ends, NUL or characters that UTF-8 has no bytes
                 for; it is a ValueError, too.
         """

@@ -1,4 +1,4 @@
-"""Headers of the opening handshake: their values parsed and built (RFC 6455 section 4, RFC 9110).
+"""Headers of the opening handshake: their values parsed and built (RFC 6455, section 4, RFC 9110).
 
 The ``parse_*`` functions that take ``(header, pos, header_name)`` parse one element at ``pos``
 and return it and the position after it. All raise `InvalidHeaderFormat` for what they don't accept.
@@ -57,18 +57,18 @@ HANDSHAKE = {
     "transfer-encoding": "the request has no body",
 }
 
-# RFC 9110 section 5.6.2
+# RFC 9110, section 5.6.2
 _TOKEN = r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+"
 _token_re = re.compile(_TOKEN)
-# RFC 9110 section 7.8
+# RFC 9110, section 7.8
 _protocol_re = re.compile(rf"{_TOKEN}(?:/{_TOKEN})?")
-# RFC 9110 section 5.6.3
+# RFC 9110, section 5.6.3
 _OWS_re = re.compile(r"[\t ]*")
-# RFC 9110 section 5.6.1: a list may have empty elements.
+# RFC 9110, section 5.6.1: a list may have empty elements.
 _separators_re = re.compile(r"[\t ,]*")
-# RFC 9110 section 11.2
+# RFC 9110, section 11.2
 _token68_re = re.compile(r"[A-Za-z0-9-._~+/]+=*")
-# RFC 9110 section 5.6.4
+# RFC 9110, section 5.6.4
 _quoted_string_re = re.compile(
     r'"((?:[\x09\x20-\x21\x23-\x5b\x5d-\x7e\x80-\xff]++|\\[\x09\x20-\x7e\x80-\xff])*+)"'
 )
@@ -91,9 +91,9 @@ def build_host(host: str, port: int, secure: bool, *, always_include_port: bool 
         secure: whether the connection uses TLS, which decides what the default port is.
         always_include_port: whether to include the port even if it is the default one.
     """
-    # RFC 9110 section 7.2, RFC 3986 section 3.2.2
+    # RFC 9110, section 7.2, RFC 3986, section 3.2.2
     if ":" in host and not host.startswith("["):
-        # What follows "%" names a network interface of this machine: RFC 6874 section 4.
+        # What follows "%" names a network interface of this machine: RFC 6874, section 4.
         host = f"[{host.partition('%')[0]}]"
     if always_include_port or port != (443 if secure else 80):
         return f"{host}:{port}"
@@ -161,7 +161,7 @@ def parse_list(
     """Parse elements separated by commas, at least one.
 
     Empty elements are ignored, as they are where a program joins several headers
-    (RFC 9110 sections 5.3, 5.6.1).
+    (RFC 9110, sections 5.3, 5.6.1).
 
     Args:
         parse_item: what parses an element.
@@ -248,7 +248,7 @@ def _parse_connection(header: str) -> tuple[ConnectionOption, ...]:
 
 
 def parse_connection(header: str) -> list[ConnectionOption]:
-    """Parse the value of a ``Connection`` header (RFC 9110 section 7.6.1).
+    """Parse the value of a ``Connection`` header (RFC 9110, section 7.6.1).
 
     Args:
         header: the value.
@@ -279,7 +279,7 @@ def _parse_upgrade(header: str) -> tuple[UpgradeProtocol, ...]:
 
 
 def parse_upgrade(header: str) -> list[UpgradeProtocol]:
-    """Parse the value of an ``Upgrade`` header (RFC 9110 section 7.8).
+    """Parse the value of an ``Upgrade`` header (RFC 9110, section 7.8).
 
     Args:
         header: the value.
@@ -308,7 +308,7 @@ def parse_extension_item_param(
         if peek_ahead(header, pos) == '"':
             start = pos
             value, pos = parse_quoted_string(header, pos, header_name)
-            # RFC 6455 section 9.1: a value in quotes must be a token as well.
+            # RFC 6455, section 9.1: a value in quotes must be a token as well.
             if _token_re.fullmatch(value) is None:
                 raise InvalidHeaderFormat(
                     header_name, "invalid quoted header content", header, start
@@ -338,7 +338,7 @@ def _parse_extension(header: str) -> tuple[ExtensionHeader, ...]:
 
 
 def parse_extension(header: str) -> list[ExtensionHeader]:
-    """Parse the value of a ``Sec-WebSocket-Extensions`` header (RFC 6455 section 9.1).
+    """Parse the value of a ``Sec-WebSocket-Extensions`` header (RFC 6455, section 9.1).
 
     Args:
         header: the value.
@@ -389,7 +389,7 @@ def _parse_subprotocol(header: str) -> tuple[Subprotocol, ...]:
 
 
 def parse_subprotocol(header: str) -> list[Subprotocol]:
-    """Parse the value of a ``Sec-WebSocket-Protocol`` header (RFC 6455 section 11.3.4).
+    """Parse the value of a ``Sec-WebSocket-Protocol`` header (RFC 6455, section 11.3.4).
 
     Args:
         header: the value.
@@ -419,8 +419,8 @@ def validate_subprotocols(subprotocols: Sequence[Subprotocol]) -> None:
 
     Raises:
         TypeError: if it isn't a sequence, or is a string.
-        InvalidHeaderValue: if a subprotocol isn't a token, as RFC 6455 section 4.1 demands; it is a
-            ValueError.
+        InvalidHeaderValue: if a subprotocol isn't a token, as RFC 6455, section 4.1, demands; it
+            is a ValueError.
     """
     if not isinstance(subprotocols, Sequence):
         raise TypeError("subprotocols must be a list")

@@ -85,7 +85,7 @@ def speaker(data: bytes) -> str | None:
         return "SOCKS5"
     if data.startswith(SOCKS4_REPLIES):
         return "SOCKS4"
-    # An HTTP/2 connection begins with a SETTINGS frame (RFC 9113 section 3.4).
+    # An HTTP/2 connection begins with a SETTINGS frame (RFC 9113, section 3.4).
     if data[3:5] == b"\x04\x00":
         return "HTTP/2"
     return None

@@ -58,7 +58,7 @@ MAX_NUM_HEADERS = int(os.environ.get("TIDEGATE_MAX_NUM_HEADERS", "128"))
 # The most bytes in a line of a request or response, including CRLF.
 MAX_LINE_LENGTH = int(os.environ.get("TIDEGATE_MAX_LINE_LENGTH", "8192"))
 
-# The most interim responses (RFC 9110 section 15.2) before the response.
+# The most interim responses (RFC 9110, section 15.2) before the response.
 MAX_INTERIM_RESPONSES = 16
 
 # The most bytes in the body of a response.
@@ -68,16 +68,16 @@ ReadLine = Callable[[int, type[Exception]], Generator[None, None, bytes | bytear
 ReadExact = Callable[[int], Generator[None, None, bytes | bytearray]]
 ReadToEof = Callable[[int, type[Exception]], Generator[None, None, bytes | bytearray]]
 
-# The grammar, in characters of ISO-8859-1. RFC 9110 sections 5.1, 5.5, 5.6.2.
+# The grammar, in characters of ISO-8859-1. RFC 9110, sections 5.1, 5.5, 5.6.2.
 _TOKEN = r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+"
 _TEXT = r"[\x09\x20-\x7e\x80-\xff]*"
-# RFC 9112 section 3. Nobody needs the four forms of a target told apart here.
+# RFC 9112, section 3. Nobody needs the four forms of a target told apart here.
 _TARGET = r"[\x21-\x7e]+"
 _REQUEST_LINE = rf"({_TOKEN}) ({_TARGET}) (HTTP/1\.[01])"
-# RFC 9112 section 4. Some servers leave out the space before an empty reason.
+# RFC 9112, section 4. Some servers leave out the space before an empty reason.
 _STATUS_LINE = rf"(HTTP/1\.[01]) ([1-5][0-9][0-9])(?: ({_TEXT}))?"
-# RFC 9112 section 5. White space around the value isn't part of it; what is behind it is taken away
-# afterwards. The additional "+" forbid going back, which would be quadratic.
+# RFC 9112, section 5. White space around the value isn't part of it; what is behind it is taken
+# away afterwards. The additional "+" forbid going back, which would be quadratic.
 _HEADER_LINE = rf"({_TOKEN}+):[\x09\x20]*+({_TEXT}+)"
 
 _is_token = re.compile(_TOKEN).fullmatch
@@ -131,7 +131,7 @@ class Request:
         This is a generator: it yields when it needs more data, and returns the request.
 
         Methods other than GET and version 1.0 are accepted, so that they can be answered with the
-        proper status. The path may have any form of RFC 9112 section 3.2.
+        proper status. The path may have any form of RFC 9112, section 3.2.
 
         Args:
             read_line: a generator function that reads up to LF, such as `StreamReader.read_line`.
@@ -464,7 +464,7 @@ def parse_line(
         InvalidMessage: if it ends with LF only; it is a ValueError.
     """
     line = yield from read_line(MAX_LINE_LENGTH, too_long_exc_type)
-    # RFC 9112 section 2.2 lets a bare LF pass, but parsers that disagree on where a line ends are
+    # RFC 9112, section 2.2 lets a bare LF pass, but parsers that disagree on where a line ends are
     # what request smuggling is made of.
     if not line.endswith(b"\r\n"):
         raise InvalidMessage(f"line without CRLF: {d(line)}")
@@ -478,7 +478,7 @@ def read_body(
     read_exact: ReadExact,
     read_to_eof: ReadToEof,
 ) -> Generator[None, None, bytes | bytearray]:
-    """Read the body of a response (RFC 9112 section 6.3).
+    """Read the body of a response (RFC 9112, section 6.3).
 
     Raises:
         EOFError: if the stream ends before the body does.
@@ -490,7 +490,7 @@ def read_body(
         return b""
     codings = headers.get_all("Transfer-Encoding")
     if codings:
-        # RFC 9112 section 7: names of codings are compared without regard to case.
+        # RFC 9112, section 7: names of codings are compared without regard to case.
         if len(codings) > 1 or codings[0].lower() != "chunked":
             raise InvalidMessage(f"transfer coding {printable(', '.join(codings))} isn't supported")
         return (yield from _read_chunks(read_line, read_exact))
@@ -505,7 +505,7 @@ def read_body(
 def _read_chunks(
     read_line: ReadLine, read_exact: ReadExact
 ) -> Generator[None, None, bytes | bytearray]:
-    """Read a body in chunks, and its trailer (RFC 9112 section 7.1)."""
+    """Read a body in chunks, and its trailer (RFC 9112, section 7.1)."""
     body = bytearray()
     while True:
         line = yield from parse_line(read_line)
@@ -529,7 +529,7 @@ def _get_content_length(headers: Headers) -> int | None:
     """Give what Content-Length says; None if it isn't there.
 
     The same length may stand there several times, in several headers or in one
-    (RFC 9110 section 8.6).
+    (RFC 9110, section 8.6).
     """
     values = headers.get_all("Content-Length")
     if not values:
@@ -544,7 +544,7 @@ def _get_content_length(headers: Headers) -> int | None:
 def check_no_body(headers: Headers) -> None:
     """Refuse the headers of a request with a body.
 
-    An empty one is fine (RFC 9110 section 8.6): the WebSocket client of Java announces it.
+    An empty one is fine (RFC 9110, section 8.6): the WebSocket client of Java announces it.
 
     Raises:
         InvalidMessage: if there is a body; it is a ValueError.
@@ -559,7 +559,7 @@ def check_no_body(headers: Headers) -> None:
 def _check_status(match: re.Match[str], proxy: bool) -> tuple[int, str]:
     protocol, status_code, reason_phrase = match.groups()
     if status_code == "101" and protocol != "HTTP/1.1" and not proxy:
-        # RFC 9110 section 7.8: there is no upgrade in earlier versions.
+        # RFC 9110, section 7.8: there is no upgrade in earlier versions.
         raise InvalidMessage(
             f"unsupported protocol; expected HTTP/1.1: {printable(match.group().rstrip())}"
         )

@@ -1,4 +1,4 @@
-"""WebSocket URIs (RFC 6455 section 3)."""
+"""WebSocket URIs (RFC 6455, section 3)."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from .exceptions import InvalidURI
 
 __all__ = ["WebSocketURI", "decode_uri", "parse_uri", "tls_name"]
 
-# RFC 3986 section 2.2; "%" is there because what is quoted already must stay so.
+# RFC 3986, section 2.2; "%" is there because what is quoted already must stay so.
 DELIMS = ":/?#[]@!$&'()*+,;=%"
 
 _has_controls = re.compile(r"[\x00-\x1f\x7f]").search
-# RFC 3986 section 3.2.2
+# RFC 3986, section 3.2.2
 _is_valid_name = re.compile(r"[-.~_0-9A-Za-z!$&'()*+,;=%]+").fullmatch
 _is_ascii_and_no_space = re.compile(r"[\x21-\x7e]*").fullmatch
 
@@ -74,7 +74,7 @@ class WebSocketURI:
 
     @property
     def resource_name(self) -> str:
-        """What a request for this asks for (RFC 6455 section 3): path and query."""
+        """What a request for this asks for (RFC 6455, section 3): path and query."""
         path = self.path or "/"
         return f"{path}?{self.query}" if self.query else path
 
@@ -110,7 +110,7 @@ def parse_uri(uri: str) -> WebSocketURI:
     Raises:
         InvalidURI: if it isn't a valid WebSocket URI; it is a ValueError.
 
-    See RFC 6455 section 3, RFC 3986.
+    See RFC 6455, section 3, RFC 3986.
     """
     if not isinstance(uri, str):
         raise TypeError(f"uri must be a str, not {type(uri).__name__}")
@@ -159,7 +159,7 @@ def parse_uri(uri: str) -> WebSocketURI:
 def decode_uri(value: str) -> str:
     """Give the URI in a header, whose bytes were decoded as ISO-8859-1.
 
-    Only ASCII may stand there (RFC 9110 section 10.2.2), but servers put UTF-8 there, too, which
+    Only ASCII may stand there (RFC 9110, section 10.2.2), but servers put UTF-8 there, too, which
     is kept, and other bytes, which are percent-escaped as they are.
 
     Args:
@@ -191,7 +191,7 @@ def _quote(uri: str, text: str) -> str:
 
 
 def _parse_ipv6(uri: str, host: str) -> str:
-    # RFC 6874 section 2: the "%" before the name of the interface is itself quoted.
+    # RFC 6874, section 2: the "%" before the name of the interface is itself quoted.
     host = host.replace("%25", "%", 1)
     try:
         ipaddress.IPv6Address(host)

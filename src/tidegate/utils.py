@@ -30,12 +30,12 @@ __all__ = [
 # As select has it, where it has it: the peer has ended its stream.
 POLLRDHUP = 0x2000
 
-# RFC 6455 section 1.3
+# RFC 6455, section 1.3
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
 def generate_key() -> str:
-    """Give a new value for the ``Sec-WebSocket-Key`` header (RFC 6455 section 4.1)."""
+    """Give a new value for the ``Sec-WebSocket-Key`` header (RFC 6455, section 4.1)."""
     return binascii.b2a_base64(os.urandom(16), newline=False).decode()
 
 
@@ -45,14 +45,14 @@ def accept_key(key: str) -> str:
     Args:
         key: the value of the ``Sec-WebSocket-Key`` header.
 
-    See RFC 6455 section 4.2.2.
+    See RFC 6455, section 4.2.2.
     """
     digest = hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest()
     return binascii.b2a_base64(digest, newline=False).decode()
 
 
 def apply_mask(data: BytesLike, mask: bytes | bytearray) -> bytes:
-    """Mask the payload of a frame, or undo it (RFC 6455 section 5.3).
+    """Mask the payload of a frame, or undo it (RFC 6455, section 5.3).
 
     Args:
         data: the payload.

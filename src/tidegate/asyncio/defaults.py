@@ -35,7 +35,7 @@ class Client:
         async with client.connect("wss://example.com/") as websocket:
             ...
 
-    Arguments:
+    Args:
         proxy: as the argument of `connect`.
         http_proxy: the same, for an HTTP or HTTPS proxy, in the strict form of `set_http_proxy`.
         proxy_url: another name for ``http_proxy``.
@@ -73,7 +73,7 @@ class Client:
 
         Connections that are open stay as they are.
 
-        Arguments:
+        Args:
             proxy: as the argument of `connect`.
 
         Raises:
@@ -84,7 +84,7 @@ class Client:
     def set_http_proxy(self, proxy_url: str) -> None:
         """Use an HTTP or HTTPS proxy, from the next connection or reconnection on.
 
-        Arguments:
+        Args:
             proxy_url: ``<scheme>://<host>:<port>`` or ``<scheme>://<user>:<password>@<host>:<port>``
                 with everything but the credentials required, and these without percent-escapes.
 
@@ -96,7 +96,7 @@ class Client:
     def connect(self, uri: str, **arguments: t.Any) -> connect:
         """Connect to a server, in each of the ways that `connect` knows.
 
-        Arguments:
+        Args:
             uri: the server.
             **arguments: those of `connect`; they replace the client's, except that headers are
                 added to the client's.

@@ -34,7 +34,7 @@ if t.TYPE_CHECKING:
 
 __all__ = ["connect_on_route", "connect_through", "find_route", "opening_handshake"]
 
-# RFC 8305 section 8
+# RFC 8305, section 8
 HAPPY_EYEBALLS_DELAY = 0.25
 
 # How long to wait for the rest of a refusal, which is only explanation, in seconds.
@@ -51,7 +51,7 @@ async def find_route(
 ) -> Route:
     """Find the way to a server.
 
-    Arguments:
+    Args:
         proxy: the argument ``proxy`` of `connect`.
         uri: the server.
         arguments: the other arguments of `connect`; ``host`` and ``port`` say where to connect.
@@ -86,7 +86,7 @@ async def connect_on_route(
 ) -> tuple[asyncio.Transport, P, Passage | None]:
     """Connect to a server on a route, or on the first of its alternatives that works.
 
-    Arguments:
+    Args:
         loop, factory, ws_uri: as in `connect_through`.
         route: the way and its alternatives.
         open_timeout: how many seconds there are for all of them together, None for no such limit.
@@ -169,7 +169,7 @@ async def connect_through(
     server, inside TLS for ``wss``, and all that the server sends, from its first byte on, reaches
     the protocol.
 
-    Arguments:
+    Args:
         loop: the running event loop.
         factory: makes the protocol; called once, when the way is open.
         ws_uri: the server.

@@ -103,7 +103,7 @@ def with_command(arguments: Sequence[str]) -> list[str]:
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the command ``tidegate``.
 
-    Arguments:
+    Args:
         argv: its arguments, by default those of this process.
 
     Raises:

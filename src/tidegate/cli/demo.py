@@ -111,7 +111,7 @@ async def echo(websocket: ServerConnection) -> None:
 async def some_proxy(name: str | None) -> AsyncIterator[tuple[str, str]]:
     """Run a proxy; give its URL, and what to call it.
 
-    Arguments:
+    Args:
         name: which; None for the first that is installed and starts, or else the built-in one.
     """
     async with contextlib.AsyncExitStack() as stack:
@@ -139,7 +139,7 @@ async def some_proxy(name: str | None) -> AsyncIterator[tuple[str, str]]:
 async def converse(server: Server, uri: str, proxy: str | None, via: str) -> None:
     """Connect to the server, exchange messages of all kinds, and tell about it.
 
-    Arguments:
+    Args:
         server: the server.
         uri: its URI.
         proxy: the URL of the proxy to use.

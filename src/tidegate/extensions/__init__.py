@@ -1,4 +1,4 @@
-"""Extensions of the protocol (RFC 6455 section 9)."""
+"""Extensions of the protocol (RFC 6455, section 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an extension has to offer, and how it is negotiated (RFC 6455 section 9)."""
+"""What an extension has to offer, and how it is negotiated (RFC 6455, section 9)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Compression of messages as permessage-deflate wants it (RFC 7692 section 7.2).
+"""Compression of messages as permessage-deflate wants it (RFC 7692, section 7.2).
 
 A compressor or decompressor of zlib is much larger than the window that the next message can
 refer to: with window bits 12 and memLevel 5, 38 and 11 KiB beside 4. So every connection keeps the
@@ -40,10 +40,10 @@ if os.environ.get("TIDEGATE_ZLIB") != "stdlib":
 
 _ERRORS: tuple[type[Exception], ...] = (zlib.error, FAST_ZLIB.error)
 
-# What a sender takes off the end of a message, and a receiver puts back (RFC 7692 section 7.2.1).
+# What a sender takes off the end of a message, and a receiver puts back (RFC 7692, section 7.2.1).
 _TAIL = b"\x00\x00\xff\xff"
 
-# An empty block of data without that tail (RFC 7692 section 7.2.3.6).
+# An empty block of data without that tail (RFC 7692, section 7.2.3.6).
 _EMPTY_BLOCK = b"\x00"
 
 # So many contexts of zlib-ng, with a small window, are still faster than those of zlib.
@@ -325,7 +325,7 @@ class MessageInflater:
 
         The pieces can be fragments, parts of them, or a whole message. A message whose payload is
         empty is an empty message. After a block with BFINAL set, which ends a stream, another
-        stream may follow or not; it can refer to what was before (RFC 7692 section 7.2.3.4).
+        stream may follow or not; it can refer to what was before (RFC 7692, section 7.2.3.4).
 
         Args:
             data: the compressed bytes.
@@ -340,7 +340,7 @@ class MessageInflater:
         """
         length = len(data)
         inflated = b""
-        # Where no stream has begun, the tail must not begin one: RFC 7692 section 7.2.3.6.
+        # Where no stream has begun, the tail must not begin one: RFC 7692, section 7.2.3.6.
         if self._is_inside or length > 1 or (length and not (fin and data[0] == 0)):
             self._received += length
             try:

@@ -109,7 +109,7 @@ class PerMessageDeflate(Extension):
         if frame.opcode in frames.CTRL_OPCODES:
             return frame
         data = self.deflater.compress_fragment(frame.data, frame.fin)
-        # RFC 7692 section 6.1: RSV1 is set on the first frame of a message.
+        # RFC 7692, section 6.1: RSV1 is set on the first frame of a message.
         rsv1 = frame.opcode != frames.CONT
         return Frame(frame.opcode, data, frame.fin, rsv1, frame.rsv2, frame.rsv3)
 
@@ -129,7 +129,7 @@ class PerMessageDeflate(Extension):
         if frame.opcode in frames.CTRL_OPCODES:
             return frame
         if frame.opcode == frames.CONT:
-            # RFC 7692 section 6.1.
+            # RFC 7692, section 6.1.
             if frame.rsv1:
                 raise ProtocolError("RSV1 bit set in continuation frame")
             if not self._decodes_continuation:
@@ -178,7 +178,7 @@ def _build_parameters(
 def _extract_parameters(
     params: Sequence[ExtensionParameter], *, is_server: bool
 ) -> tuple[bool, bool, int | None, int | t.Literal[True] | None]:
-    """Give what the parameters of an offer or an answer say (RFC 7692 section 7.1).
+    """Give what the parameters of an offer or an answer say (RFC 7692, section 7.1).
 
     Raises:
         DuplicateParameter: if one comes twice.
@@ -228,7 +228,7 @@ class ClientPerMessageDeflateFactory(ClientExtensionFactory):
         ValueError: if window bits are out of range, or ``compress_settings`` has ``wbits``.
         TypeError: if ``zlib.compressobj()`` doesn't take the ``compress_settings``.
 
-    See RFC 7692 section 7.1.
+    See RFC 7692, section 7.1.
     """
 
     name = ExtensionName("permessage-deflate")
@@ -290,7 +290,7 @@ class ClientPerMessageDeflateFactory(ClientExtensionFactory):
                 raise NegotiationError("unsupported server_max_window_bits")
 
         # This side's own settings hold whether the server repeats them or not; it may demand more
-        # (RFC 7692 sections 7.1.1.2, 7.1.2.2).
+        # (RFC 7692, sections 7.1.1.2, 7.1.2.2).
         if client_max_window_bits is None:
             if self.client_max_window_bits is not True:
                 client_max_window_bits = self.client_max_window_bits
@@ -334,7 +334,7 @@ class ServerPerMessageDeflateFactory(ServerExtensionFactory):
             ``require_client_max_window_bits`` is set and ``client_max_window_bits`` isn't.
         TypeError: if ``zlib.compressobj()`` doesn't take the ``compress_settings``.
 
-    See RFC 7692 section 7.1.
+    See RFC 7692, section 7.1.
     """
 
     name = ExtensionName("permessage-deflate")
@@ -388,7 +388,7 @@ class ServerPerMessageDeflateFactory(ServerExtensionFactory):
         client_no_context_takeover = client_no_context_takeover or self.client_no_context_takeover
 
         # A window smaller than the client expects needs no announcement, and some clients refuse
-        # one that they didn't ask for (RFC 7692 section 7.1.2.1).
+        # one that they didn't ask for (RFC 7692, section 7.1.2.1).
         local_max_window_bits = self.server_max_window_bits or 15
         if server_max_window_bits is not None:
             if server_max_window_bits == 8:
@@ -397,7 +397,7 @@ class ServerPerMessageDeflateFactory(ServerExtensionFactory):
             local_max_window_bits = min(local_max_window_bits, server_max_window_bits)
             server_max_window_bits = local_max_window_bits
 
-        # Only a client that offers the parameter can be told (RFC 7692 section 7.1.2.2).
+        # Only a client that offers the parameter can be told (RFC 7692, section 7.1.2.2).
         if client_max_window_bits is None:
             if self.require_client_max_window_bits:
                 raise NegotiationError("required client_max_window_bits")

@@ -69,7 +69,7 @@ class Frame(NamedTuple):
         """Check the opcode, the reserved bits and, of a control frame, length and ``fin``.
 
         Raises:
-            ProtocolError: if they aren't what RFC 6455 section 5.2 allows.
+            ProtocolError: if they aren't what RFC 6455, section 5.2 allows.
 
         """
         self.new_frame.check()

@@ -52,7 +52,7 @@ def normalize(host: str) -> str:
 def is_loopback(host: str) -> bool:
     """Say whether ``host`` is this machine: localhost, *.localhost, 127.0.0.0/8 or ::1.
 
-    RFC 6761 section 6.3 reserves all names under localhost for that.
+    RFC 6761, section 6.3 reserves all names under localhost for that.
     """
     address = parse_any_address(host)
     if address is not None:

@@ -25,7 +25,7 @@ def where_to(
 ) -> tuple[Target, Options]:
     """Give what a way is chosen by.
 
-    Arguments:
+    Args:
         uri: the server.
         arguments: those of `connect`; ``host`` and ``port`` say where to connect.
         options: those of its arguments whose names begin with ``proxy_``.
@@ -93,7 +93,7 @@ class Attempts:
                 attempts.succeeded()
                 return ...
 
-    Arguments:
+    Args:
         route: the way and its alternatives.
         open_timeout: how many seconds there are for all of them together, None for no such limit.
         options: those of the arguments of `connect` whose names begin with ``proxy_``.

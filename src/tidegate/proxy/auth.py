@@ -48,7 +48,7 @@ class Auth:
 
         Return when there is nothing more to try.
 
-        Arguments:
+        Args:
             request: what is to be let through.
             challenges: those that were received already, if the conversation was begun by another.
         """
@@ -78,7 +78,7 @@ class BasicAuth(Auth):
 
 
 class BearerAuth(Auth):
-    """A token (RFC 6750 section 2.1), or a function that gives the one of the moment."""
+    """A token (RFC 6750, section 2.1), or a function that gives the one of the moment."""
 
     schemes = frozenset({"bearer"})
 

@@ -1,4 +1,4 @@
-"""The challenges of HTTP proxies that want authentication (RFC 9110 section 11)."""
+"""The challenges of HTTP proxies that want authentication (RFC 9110, section 11)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["Challenge", "parse_challenges"]
 
 @dataclasses.dataclass
 class Challenge:
-    """One way to authenticate that a proxy offers (RFC 9110 section 11.3).
+    """One way to authenticate that a proxy offers (RFC 9110, section 11.3).
 
     Attributes:
         scheme: such as ``basic``, in lower case.
@@ -28,7 +28,7 @@ TOKEN = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 
 match_separators = re.compile(r"[ \t,]*").match
 
-# A parameter, or a scheme with or without a token68 (RFC 9110 section 11.6).
+# A parameter, or a scheme with or without a token68 (RFC 9110, section 11.6).
 match_part = re.compile(
     rf"""
     (?P<name>{TOKEN})[ \t]*=[ \t]*(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<value>{TOKEN}))

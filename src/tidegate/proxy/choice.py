@@ -34,7 +34,7 @@ ARGUMENT = "the argument proxy"
 class Failover:
     """Proxies to be tried in order; one that fails rests for a while.
 
-    Arguments:
+    Args:
         proxies: URLs and whatever else a program can give as a proxy, None for no proxy at all.
         rest: for how many seconds one that failed comes after all others.
     """
@@ -246,7 +246,7 @@ def choose(
 ) -> Route:
     """Find the way to a server.
 
-    Arguments:
+    Args:
         proxy: what the program gave.
         uri: the server.
         target: where to connect, if that isn't what the URI says.
@@ -292,7 +292,7 @@ def route(
 
     ``route("wss://example.com/").explain()`` tells it in words.
 
-    Arguments:
+    Args:
         uri: the server.
         proxy: as the argument of `connect`.
         environment: the environment variables, by default those of the process.

@@ -48,7 +48,7 @@ class PasswordAuth(Auth):
 class CallableAuth(Auth):
     """A function of the program that answers challenges.
 
-    Arguments:
+    Args:
         function: gets the challenges of the proxy, none for the first request; gives the value for
             ``Proxy-Authorization``, or a user and a password, or another `Auth`, or None when it
             has nothing (more) to offer. It may block: where that matters it runs in a thread.

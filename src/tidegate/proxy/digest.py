@@ -139,6 +139,6 @@ class DigestNonce:
 
 
 def quote(value: str) -> str:
-    """Give a quoted-string (RFC 9110 section 5.6.4) that holds UTF-8, as Latin-1 text."""
+    """Give a quoted-string (RFC 9110, section 5.6.4) that holds UTF-8, as Latin-1 text."""
     value = value.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{value}"'.encode(errors="surrogateescape").decode("latin-1")

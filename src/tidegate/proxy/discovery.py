@@ -66,7 +66,7 @@ def discover(
     for ``ws``), and ``all_proxy``. The settings of the operating system count where the environment
     has no proxy at all.
 
-    Arguments:
+    Args:
         ws_uri: the server.
         target: where to connect, if that isn't what the URI says.
         environment: the environment variables, by default those of the process.

@@ -96,7 +96,7 @@ def hint_for_garbage(proxy: Proxy, data: bytes) -> str | None:
 def hint_for_silence(proxy: Proxy, target: Target, step: str, heard: bool) -> str:
     """Say what may be wrong with a proxy that closes the connection before its answer is whole.
 
-    Arguments:
+    Args:
         proxy: the proxy.
         target: whom it was to connect to.
         step: what it was asked for last.
@@ -184,7 +184,7 @@ def hint_for_connection(
 ) -> str | None:
     """Say what may help when a connection cannot be made or is lost.
 
-    Arguments:
+    Args:
         exc: what happened.
         step: the step.
         proxy: whom it was made with, None for the server.
@@ -238,7 +238,7 @@ def hint_for_timeout(
 ) -> str | None:
     """Say what may help when a step takes too long.
 
-    Arguments:
+    Args:
         step: the step.
         proxy: whom it was made with, None for the server.
         target: where the connection was to lead.

@@ -61,7 +61,7 @@ class Reconnect(Exception):
 class Hop:
     """The negotiation with one proxy.
 
-    Arguments:
+    Args:
         proxy: whom to negotiate with.
         target: where it shall connect to.
 

@@ -1,4 +1,4 @@
-"""Tunnels through HTTP proxies with ``CONNECT`` (RFC 9110 section 9.3.6)."""
+"""Tunnels through HTTP proxies with ``CONNECT`` (RFC 9110, section 9.3.6)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MAX_ROUNDS = 6
 parse_chunk_size = re.compile(rb"[ \t]*([0-9a-fA-F]{1,8})[ \t]*(?:;[^\n]*)?\r?\n").fullmatch
 
 # Proxies leave out the reason phrase, with its space or without. What isn't between 100 and 599
-# isn't a status (RFC 9110 section 15).
+# isn't a status (RFC 9110, section 15).
 parse_status_line = re.compile(rb"HTTP/(1(?:\.\d+)?) +([1-5]\d\d)(?: +(.*))?", re.DOTALL).fullmatch
 
 
@@ -44,7 +44,7 @@ def prepare_connect_request(
 ) -> bytes:
     """Give the bytes of a ``CONNECT`` request, with the credentials of the proxy's URL.
 
-    Arguments:
+    Args:
         proxy: whom it is for.
         ws_uri: the WebSocket server to connect to.
         user_agent_header: the value of ``User-Agent``, None to send none.
@@ -62,7 +62,7 @@ def prepare_connect_request(
 class HTTPConnectHop(Hop):
     """The negotiation with an HTTP proxy.
 
-    Arguments:
+    Args:
         proxy: whom to negotiate with.
         target: where it shall connect to.
         user_agent_header: the value of ``User-Agent``, None to send none.
@@ -172,7 +172,7 @@ class HTTPConnectHop(Hop):
             while line := (yield from self.read_line()):
                 name, colon, value = line.partition(b":")
                 field = name.decode("latin-1")
-                # What isn't a header is of no interest here, be it folded (RFC 9112 section 5.2)
+                # What isn't a header is of no interest here, be it folded (RFC 9112, section 5.2)
                 # or nonsense.
                 if colon and is_valid_header_name(field):
                     headers.set_insecure(field, value.strip(b" \t").decode("latin-1"))
@@ -246,7 +246,7 @@ class HTTPConnectHop(Hop):
         return False
 
     def read_chunks(self, limit: int) -> Generator[None, None, bool]:
-        """Read a chunked body (RFC 9112 section 7.1)."""
+        """Read a chunked body (RFC 9112, section 7.1)."""
         while limit > 0:
             line = yield from self.read_until_lf(min(limit, EXCERPT_SIZE))
             size = line and parse_chunk_size(line)

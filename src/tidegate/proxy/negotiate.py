@@ -28,7 +28,7 @@ def is_available() -> bool:
 class NegotiateAuth(Auth):
     """The login of an operating system's domain: NTLM, Kerberos, or what both sides know of these.
 
-    Arguments:
+    Args:
         username: the user, with their domain as ``DOMAIN\\user`` or ``user@domain`` where that is
             needed; None for the one who is logged in.
         password: their password, None if the system knows it.

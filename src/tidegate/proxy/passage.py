@@ -123,7 +123,7 @@ NO_TIMEOUTS = Timeouts()
 class Passage:
     """The way of one connection through its route: what a connection tells in its ``proxy``.
 
-    Arguments:
+    Args:
         route: the route.
         timeouts: limits for single steps.
         open_timeout: how many seconds there are for all of them, None for no such limit.
@@ -185,7 +185,7 @@ class Passage:
 
         ``TimeoutError`` without an error number stands for the time limit of the step.
 
-        Arguments:
+        Args:
             name: what is done.
             proxy: whom with, None for the server.
             target: where the connection is to lead, or whose name is looked up.

@@ -24,7 +24,7 @@ REPLIES4 = {
     0x5D: "identd on this machine says that the user is another",
 }
 
-# RFC 1928 section 6; whether trying again, or another address, may help.
+# RFC 1928, section 6; whether trying again, or another address, may help.
 REPLIES5 = {
     1: ("general failure of the proxy", True),
     2: ("connection not allowed by the proxy's rules", False),
@@ -162,7 +162,7 @@ class SOCKS5Hop(SOCKSHop):
         yield from self.read_bound_address(reply)
 
     def authenticate(self) -> Generator[None, None, None]:
-        """Agree on a method (RFC 1928 section 3) and use it."""
+        """Agree on a method (RFC 1928, section 3) and use it."""
         has_password = self.proxy.username is not None
         methods = [NO_AUTHENTICATION, USERNAME_PASSWORD] if has_password else [NO_AUTHENTICATION]
         self.send(bytes([5, len(methods), *methods]))
@@ -183,7 +183,7 @@ class SOCKS5Hop(SOCKSHop):
             raise InvalidProxyMessage(f"SOCKS5 proxy chose a method not offered: {method}")
         user = (self.proxy.username or "").encode(errors="surrogateescape")
         password = (self.proxy.password or "").encode(errors="surrogateescape")
-        # RFC 1929 section 2
+        # RFC 1929, section 2
         self.send(bytes([1, len(user)]) + user + bytes([len(password)]) + password)
         reply = yield from self.read_exact(2)
         # 1 by the RFC, 5 by some.
@@ -209,7 +209,7 @@ class SOCKS5Hop(SOCKSHop):
         )
 
     def read_bound_address(self, reply: bytes) -> Generator[None, None, None]:
-        """Read past the address that the proxy connects from (RFC 1928 section 6)."""
+        """Read past the address that the proxy connects from (RFC 1928, section 6)."""
         sizes = {IPV4: 4, IPV6: 16}
         if reply[3] == DOMAIN_NAME:
             size = (yield from self.read_exact(1))[0]

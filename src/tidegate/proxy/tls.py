@@ -16,7 +16,7 @@ __all__ = ["check_needed_tls", "make_context"]
 def check_needed_tls(route: Route, options: Mapping[str, t.Any]) -> None:
     """Refuse a ``proxy_ssl`` of None for a proxy behind TLS, as ``ssl`` is for a ``wss://`` URI.
 
-    Arguments:
+    Args:
         route: the way.
         options: the arguments that ``proxy_ssl`` may be among.
 
@@ -33,7 +33,7 @@ def check_needed_tls(route: Route, options: Mapping[str, t.Any]) -> None:
 def make_context(value: SSLLike | None, argument: str = "ssl") -> ssl.SSLContext:
     """Give the context that is meant.
 
-    Arguments:
+    Args:
         value: a context; or the path of a file or directory of the CA certificates to trust, and
             no others; or None or True for what the system trusts.
         argument: what it was given as, for errors.

@@ -47,7 +47,7 @@ class Proxy:
 
     The first five arguments are those of a URL, see `parse_proxy`.
 
-    Arguments:
+    Args:
         scheme: ``http``, ``https``, ``socks4``, ``socks4a``, ``socks5`` or ``socks5h``; a SOCKS
             scheme followed by ``+tls`` is that protocol inside TLS.
         host: the name or address of the proxy, an IPv6 address without brackets.
@@ -96,7 +96,7 @@ class Proxy:
             self.refuse("password provided without username")
         if self.username is not None and self.is_socks5:
             for what, value in ("username", self.username), ("password", self.password or ""):
-                # RFC 1929 section 2 gives one byte to the length, and no room to an empty one.
+                # RFC 1929, section 2 gives one byte to the length, and no room to an empty one.
                 if not 0 < len(value.encode(errors="surrogateescape")) < 256:
                     self.refuse(f"{what} isn't between 1 and 255 bytes long, as SOCKS5 needs")
         if self.via is not None and self.unix_path is not None:
@@ -201,7 +201,7 @@ def parse_proxy(proxy: str, *, default_scheme: str | None = None) -> Proxy:
     and the password are percent-escaped. ``socks5h://one -> http://two`` goes to the second through
     the first. ``http+unix:///run/proxy.sock`` listens on a Unix socket.
 
-    Arguments:
+    Args:
         proxy: the URL.
         default_scheme: the scheme of a value that has none, such as ``proxy.example:3128``; None to
             refuse such a value.

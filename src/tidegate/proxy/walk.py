@@ -84,7 +84,7 @@ def walk(
 ) -> Iterator[Action]:
     """Give one action after the other; each has to be done before the next is asked for.
 
-    Arguments:
+    Args:
         passage: the way; the answers of the proxies are written down in it.
         target: where it leads to.
         user_agent_header: what HTTP proxies get as ``User-Agent``, None for nothing.

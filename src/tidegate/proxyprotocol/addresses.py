@@ -45,7 +45,7 @@ def read_ipv6(octets: bytes | bytearray, at: int, end: int, ip: bytearray) -> bo
     """Read the IPv6 address that is the text from ``at`` to ``end`` into the 16 bytes of ``ip``.
 
     Returns:
-        whether the text is one (RFC 4291 section 2.2).
+        whether the text is one (RFC 4291, section 2.2).
     """
     size = 0
     gap = -1

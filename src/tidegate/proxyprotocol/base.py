@@ -14,7 +14,7 @@ __all__ = ["ProxyProtocol", "ProxyProtocolIncompleteError", "ProxyProtocolWantRe
 class ProxyProtocolWantRead:
     """How to go on reading a header that is incomplete.
 
-    Arguments:
+    Args:
         want_bytes: how many bytes to read at least, without reading past the end of the header.
         want_line: whether to read up to the end of a line.
     """
@@ -51,7 +51,7 @@ class ProxyProtocol(metaclass=ABCMeta):
     def unpack(self, data: bytes) -> ProxyResult:
         """Read a header.
 
-        Arguments:
+        Args:
             data: what there is of the header, and nothing else.
 
         Raises:

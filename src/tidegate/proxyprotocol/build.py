@@ -33,7 +33,7 @@ def build_socket_result(
 ) -> ProxyResult:
     """Give what a header says that forwards the connection of a socket.
 
-    Arguments:
+    Args:
         sock: the socket.
         unique_id: an identifier of the connection.
         dnsbl: what a DNS blocklist says about the client.
@@ -48,7 +48,7 @@ def build_transport_result(
 ) -> ProxyResult:
     """Give what a header says that forwards the connection of a transport, TLS included.
 
-    Arguments:
+    Args:
         transport: the transport, or its stream writer.
         unique_id: an identifier of the connection.
         dnsbl: what a DNS blocklist says about the client.

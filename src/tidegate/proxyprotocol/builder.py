@@ -24,7 +24,7 @@ def build(header: Header, *, version: int | None = None, crc32c: bool | None = N
     Version 1 can only say TCP over IPv4 or IPv6; everything else becomes ``PROXY UNKNOWN``, and
     TLVs are left out. From version 1 to 2, ``PROXY UNKNOWN`` becomes LOCAL.
 
-    Arguments:
+    Args:
         header: what to say.
         version: 1 or 2; the header's own, if it is None.
         crc32c: whether version 2 gets a checksum; if it is None, when the header has one. It is
@@ -110,7 +110,7 @@ def pack_addresses(header: Header) -> bytes:
 def announcement(header: bool | Header, source: t.Any, destination: t.Any) -> bytes:
     """Give the header that a client begins with.
 
-    Arguments:
+    Args:
         header: the header, or True for one with the addresses of its socket.
         source: the address of its socket.
         destination: the one that it is connected to.

@@ -34,7 +34,7 @@ def crc32c_of(data: bytes, start: int, end: int, crc: int) -> int:
 def crc32c(data: bytes | bytearray | memoryview, value: int = 0) -> int:
     """Give the CRC-32C of ``data``.
 
-    Arguments:
+    Args:
         data: the bytes to check.
         value: the CRC-32C of the bytes before them, to go on from there.
     """

@@ -17,7 +17,7 @@ SIGNATURE_SIZE = 8
 class ProxyProtocolDetect(ProxyProtocol):
     """Whichever version the header has.
 
-    Arguments:
+    Args:
         versions: the versions to choose from; 2 and 1, if there are none.
     """
 

@@ -23,7 +23,7 @@ class Dnsbl(metaclass=ABCMeta):
     def load(cls, host: str | None, *, timeout: float | None = None) -> Dnsbl:
         """Give the blocklist at a host name.
 
-        Arguments:
+        Args:
             host: the domain of the blocklist, None for none.
             timeout: how long to wait for an answer, in seconds; None for no limit.
         """
@@ -54,7 +54,7 @@ class NoopDnsbl(Dnsbl):
 class BasicDnsbl(Dnsbl):
     """Looks clients up in a DNS blocklist. Where there is no answer in time, nothing is known.
 
-    Arguments:
+    Args:
         host: the domain of the blocklist.
         timeout: how long to wait for an answer, in seconds; None for no limit.
     """

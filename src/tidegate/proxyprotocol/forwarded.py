@@ -18,15 +18,15 @@ __all__ = ["ForwardedPolicy", "ForwardedRequest"]
 
 HeaderName = t.Literal["Forwarded", "X-Forwarded-For"]
 
-# RFC 9110 section 5.6: token, quoted-string
+# RFC 9110, section 5.6: token, quoted-string
 TOKEN = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
 QUOTED = r'"(?:[\t \x21\x23-\x5b\x5d-\x7e\x80-\xff]|\\[\t \x21-\x7e\x80-\xff])*"'
-# RFC 7239 section 4, with what comes before it in the list. Addresses with a port or of IPv6 should
-# be quoted, but not all proxies know.
+# RFC 7239, section 4, with what comes before it in the list. Addresses with a port or of IPv6
+# should be quoted, but not all proxies know.
 PAIR = re.compile(rf"({TOKEN})=({QUOTED}|[^\s,;\"]*)")
 SEPARATOR = re.compile(r"[ \t]*([,;])[ \t]*")
 UNESCAPE = re.compile(r"\\(.)")
-# RFC 7239 section 6
+# RFC 7239, section 6
 NODE = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([0-9.]+))(?::([0-9]{1,5}))?")
 # A host and maybe a port, as in the Host header.
 HOST = re.compile(r"[-._~0-9A-Za-z!$&'()*+;=%]+(?::[0-9]*)?|\[[0-9A-Fa-f:.]+\](?::[0-9]*)?")
@@ -74,7 +74,7 @@ class ForwardedPolicy:
     A client could send the header that its proxy doesn't know of, and the proxy would pass it on.
     So only the one that the proxies write is looked at.
 
-    Arguments:
+    Args:
         trusted: addresses and networks of proxies, and ``"unix"``, as for ``ProxyPolicy``.
         header: ``"Forwarded"`` or ``"X-Forwarded-For"`` whichever they write.
 
@@ -91,7 +91,7 @@ class ForwardedPolicy:
     def resolve(self, address: SockAddr, headers: SupportsGetAll) -> ForwardedRequest:
         """Say who sent a request.
 
-        Arguments:
+        Args:
             address: the address that it came from: that of the socket, or of a PROXY protocol
                 header.
             headers: its headers.
@@ -190,7 +190,7 @@ def checked(
 def read_node(text: str) -> SockAddr:
     """Give an address like those of sockets, None if there is none in this.
 
-    It takes what RFC 7239 section 6 calls a node, and an IPv6 address without brackets.
+    It takes what RFC 7239, section 6 calls a node, and an IPv6 address without brackets.
     """
     match = NODE.fullmatch(text)
     if match is None:

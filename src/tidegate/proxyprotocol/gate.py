@@ -52,7 +52,7 @@ class HeaderGate:
     It is the protocol factory to give to ``loop.create_server``, together with ``ssl=`` if the
     header is inside TLS, and else without it.
 
-    Arguments:
+    Args:
         policy: from whom headers are taken.
         factory: called with the :class:`Endpoints` of each connection that is let through, gives
             its protocol.

@@ -99,7 +99,7 @@ def check_utf8(what: str, value: bytes) -> None:
 def canonical_address(address: t.Any) -> tuple[str, Address]:
     """Give the family of an address, and the address as the parser writes it.
 
-    Arguments:
+    Args:
         address: ``(ip, port)``, whatever follows these two, or the path of a Unix socket.
 
     Raises:
@@ -128,7 +128,7 @@ class Header:
     What isn't given follows from the addresses: the family is theirs, and the protocol ``STREAM``
     for all but ``AF_UNSPEC``. An IPv4 and an IPv6 address together become two IPv6 ones.
 
-    Arguments:
+    Args:
         version: 1 or 2.
         command: ``"PROXY"``, or ``"LOCAL"`` where the proxy speaks for itself, as in health checks.
         family: ``"AF_INET"``, ``"AF_INET6"``, ``"AF_UNIX"`` or ``"AF_UNSPEC"``.
@@ -323,6 +323,6 @@ class Header:
 
 
 def map_to_ipv6(address: tuple[str, int]) -> tuple[str, int]:
-    """Give an address of either family as one of IPv6 (RFC 4291 section 2.5.5.2)."""
+    """Give an address of either family as one of IPv6 (RFC 4291, section 2.5.5.2)."""
     ip, port = address
     return (ip if ":" in ip else f"::ffff:{ip}", port)

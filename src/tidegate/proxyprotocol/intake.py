@@ -13,7 +13,7 @@ __all__ = ["Intake"]
 class Intake:
     """What was received of a connection that has to begin with a header.
 
-    Arguments:
+    Args:
         policy: which headers are taken; its counters are told what came.
     """
 
@@ -27,7 +27,7 @@ class Intake:
     def wanted(self, there: bytes) -> int:
         """Give how many of the bytes that the socket has belong to the header, 1 at least.
 
-        Arguments:
+        Args:
             there: what it has, read without being taken.
         """
         if self.size:

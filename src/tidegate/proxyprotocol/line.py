@@ -24,7 +24,7 @@ def shortest_line(data: bytes, max_size: int) -> bytes:
     If ``data`` has all of a header, it is that header. If not, what is missing is the number of
     bytes that can be read from the proxy without reading past the end of the header.
 
-    Arguments:
+    Args:
         data: what there is of the header, and maybe more.
         max_size: the size of the largest header that is allowed, in bytes.
 

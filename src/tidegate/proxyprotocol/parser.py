@@ -49,7 +49,7 @@ def parse(
 ) -> tuple[Header, int] | None:
     """Read the header at the beginning of a connection.
 
-    Arguments:
+    Args:
         data: all that has come from the proxy so far.
         versions: the versions that are allowed.
         max_size: the size of the largest header that is allowed, in bytes.
@@ -89,7 +89,7 @@ def parse_datagram(
 ) -> tuple[Header, int]:
     """Read the header at the beginning of a datagram, which must hold all of it.
 
-    Arguments:
+    Args:
         data: the datagram.
         versions: the versions that are allowed; version 1 doesn't know of datagrams.
         max_size: the size of the largest header that is allowed, in bytes.
@@ -112,7 +112,7 @@ def bytes_needed(data: bytes, *, versions: Container[int] = (1, 2), max_size: in
 
     Who reads no more than that at a time never reads past the end of the header.
 
-    Arguments:
+    Args:
         data: all that has come from the proxy so far, which is no complete header.
         versions: the versions that are allowed.
         max_size: the size of the largest header that is allowed, in bytes.
@@ -329,7 +329,7 @@ def path(field: bytes) -> str:
 def read_tlvs(data: bytes, at: int, total: int, size: int) -> tuple[tuple[int, bytes], ...] | None:
     """Read the TLVs of a header, section 2.2.
 
-    Arguments:
+    Args:
         data: what there is of the header.
         at: where the TLVs begin.
         total: where the header ends.
@@ -353,7 +353,7 @@ def read_tlvs(data: bytes, at: int, total: int, size: int) -> tuple[tuple[int, b
 def end_of_tlv(data: bytes, start: int, at: int, total: int, size: int) -> int:
     """Check a TLV, as far as it is there, and give where it ends.
 
-    Arguments:
+    Args:
         data: what there is of the header.
         start: where the TLVs begin.
         at: where this one begins; those before it are right.
@@ -392,7 +392,7 @@ def check_tlvs(data: bytes, at: int) -> int:
 
     With it, who gets a header byte by byte needn't parse it again for each byte.
 
-    Arguments:
+    Args:
         data: what there is of the header, 16 bytes at least; :func:`parse` calls it incomplete.
         at: what this function gave the last time, 0 at first.
 
@@ -422,7 +422,7 @@ def check_tlvs(data: bytes, at: int) -> int:
 def is_intact(data: bytes, at: int, total: int) -> bool:
     """Say whether the checksum, if there is one, is that of the header (section 2.2.3).
 
-    Arguments:
+    Args:
         data: the header.
         at: where its TLVs begin, which have been read.
         total: where it ends.

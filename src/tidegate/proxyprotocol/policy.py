@@ -26,7 +26,7 @@ REMEMBERED = 1024
 class TrustedPeers:
     """A set of addresses and networks.
 
-    Arguments:
+    Args:
         trusted: IP addresses, networks like ``"10.0.0.0/8"``, ``"unix"`` for those who connect to
             a Unix socket; or ``"anyone"`` instead of all that.
 
@@ -109,7 +109,7 @@ class ProxyPolicy:
     A trusted peer must send one: whether there is one isn't guessed from what it sends, or clients
     that come through it could choose their address. The others never are believed.
 
-    Arguments:
+    Args:
         trusted: addresses, networks like ``"10.0.0.0/8"``, and ``"unix"`` for all who connect to a
             Unix socket; or ``"anyone"``. Or a function that gets the peer's address and says
             whether it is trusted, or what to do: ``"require"``, ``"plain"`` or ``"reject"``.
@@ -160,7 +160,7 @@ class ProxyPolicy:
     def decide(self, peername: SockAddr) -> Decision:
         """Say what to do with a connection.
 
-        Arguments:
+        Args:
             peername: the peer's address, as its socket gives it.
         """
         if isinstance(self.trusted, TrustedPeers):
@@ -195,7 +195,7 @@ class Endpoints:
     def of(cls, header: Header | None, peername: SockAddr, sockname: SockAddr) -> Endpoints:
         """Give the endpoints of a connection.
 
-        Arguments:
+        Args:
             header: its header, None if there is none.
             peername: the address at the other end of its socket.
             sockname: the address at this end.

@@ -30,7 +30,7 @@ class ProxyProtocolReader:
     It believes whoever connects: use :func:`tidegate.proxyprotocol.start_server` unless only
     trusted proxies can.
 
-    Arguments:
+    Args:
         pp: the version of the protocol to expect.
     """
 
@@ -64,7 +64,7 @@ class ProxyProtocolReader:
         Where there is no right header in time, the connection is closed. ``callback`` is called
         all the same, with a reader that is at its end and the reason in ``info``.
 
-        Arguments:
+        Args:
             callback: the coroutine function to call with the reader, the writer and what is known
                 about the client.
             timeout: how long to wait for the header, in seconds; None for no limit.

@@ -140,7 +140,7 @@ class ProxyResult(metaclass=ABCMeta):
 class ProxyResultLocal(ProxyResult):
     """The proxy speaks for itself: the addresses are the socket's own.
 
-    Arguments:
+    Args:
         tlv: the TLVs.
     """
 
@@ -161,7 +161,7 @@ class ProxyResultLocal(ProxyResult):
 class ProxyResultUnknown(ProxyResult):
     """The proxy doesn't say who the client is, or its header couldn't be read.
 
-    Arguments:
+    Args:
         exception: why there is no header.
         tlv: the TLVs.
     """
@@ -228,7 +228,7 @@ class ProxyResultAddresses(ProxyResult):
 class ProxyResultIPv4(ProxyResultAddresses):
     """The client came over IPv4.
 
-    Arguments:
+    Args:
         source: the client's address and port.
         dest: the address and port that it connected to.
         protocol: the transport protocol, None if the header doesn't say.
@@ -263,7 +263,7 @@ class ProxyResultIPv4(ProxyResultAddresses):
 class ProxyResultIPv6(ProxyResultAddresses):
     """The client came over IPv6.
 
-    Arguments:
+    Args:
         source: the client's address and port.
         dest: the address and port that it connected to.
         protocol: the transport protocol, None if the header doesn't say.
@@ -298,7 +298,7 @@ class ProxyResultIPv6(ProxyResultAddresses):
 class ProxyResultUnix(ProxyResultAddresses):
     """The client came over a Unix socket.
 
-    Arguments:
+    Args:
         source: the path of the client's socket.
         dest: the path that it connected to.
         protocol: the transport protocol, None if the header doesn't say.

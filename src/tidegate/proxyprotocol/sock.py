@@ -16,7 +16,7 @@ __all__ = ["SocketInfo", "SocketInfoLocal", "SocketInfoProxy"]
 class SocketInfo(metaclass=ABCMeta):
     """The two ends of a connection, from its header or else from its socket.
 
-    Arguments:
+    Args:
         transport: the transport of the connection, or its stream writer.
     """
 
@@ -36,7 +36,7 @@ class SocketInfo(metaclass=ABCMeta):
     ) -> SocketInfo:
         """Give what describes a connection.
 
-        Arguments:
+        Args:
             transport: the transport of the connection, or its stream writer.
             result: what its header says, None if it has none.
             unique_id: an identifier, for a connection whose header doesn't bring one.
@@ -166,7 +166,7 @@ class SocketInfo(metaclass=ABCMeta):
 class SocketInfoProxy(SocketInfo):
     """The two ends of a connection as its header says.
 
-    Arguments:
+    Args:
         transport: the transport of the connection, or its stream writer.
         result: what the header says.
     """
@@ -225,7 +225,7 @@ class SocketInfoProxy(SocketInfo):
 class SocketInfoLocal(SocketInfo):
     """The two ends of a connection as its socket says.
 
-    Arguments:
+    Args:
         transport: the transport of the connection, or its stream writer.
         unique_id: an identifier of the connection.
         dnsbl: what a DNS blocklist says about the client.

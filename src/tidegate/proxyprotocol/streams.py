@@ -211,7 +211,7 @@ async def start_server(
         async with await start_server(echo, port=10007, policy=policy) as server:
             await server.serve_forever()
 
-    Arguments:
+    Args:
         callback: coroutine function that is called with the reader and the writer of each
             connection, and with a :class:`SocketInfo` if it takes three arguments.
         host: the address, or addresses, to listen on; None for all.
@@ -260,7 +260,7 @@ async def start_unix_server(
 ) -> HeaderServer:
     """Start a server on a Unix socket whose connections come through proxies.
 
-    Arguments:
+    Args:
         callback: as for :func:`start_server`.
         path: the path of the socket.
         policy: from whom headers are taken: ``trusted=["unix"]`` from all who connect.

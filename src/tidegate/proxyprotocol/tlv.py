@@ -115,7 +115,7 @@ class TLV(Mapping[int, bytes], Hashable):
     ``bytes(tlv)`` has them in their order with their duplicates, like the header; the mapping has
     the first value of each type.
 
-    Arguments:
+    Args:
         data: TLVs one after another, as in a header.
         init: values by type; each takes the place of those of its type in ``data``.
 
@@ -206,7 +206,7 @@ class TLV(Mapping[int, bytes], Hashable):
 class ProxyProtocolTLV(TLV):
     """The TLVs of a header.
 
-    Arguments:
+    Args:
         data: TLVs one after another, as in a header.
         init: values by type; each takes the place of those of its type in ``data``.
         alpn: the protocol that the client and the proxy negotiated.
@@ -313,7 +313,7 @@ class ProxyProtocolTLV(TLV):
     def with_checksum(self, *before: bytes) -> ProxyProtocolTLV:
         """Give these TLVs with the checksum of the header, if ``auto_crc32c`` was asked for.
 
-        Arguments:
+        Args:
             before: what the header has before its TLVs.
         """
         if not self._auto_crc32c:
@@ -324,7 +324,7 @@ class ProxyProtocolTLV(TLV):
     def verify_checksum(self, *before: bytes) -> bool:
         """Say whether the checksum is right. It is if there is none.
 
-        Arguments:
+        Args:
             before: what the header has before its TLVs.
         """
         return self.crc32c is None or self.crc32c == self._compute_checksum(before)
@@ -340,7 +340,7 @@ class ProxyProtocolTLV(TLV):
 class ProxyProtocolSSLTLV(TLV):
     """What a proxy says about its TLS connection with the client (section 2.2.6).
 
-    Arguments:
+    Args:
         data: the value of an SSL TLV.
         init: values by subtype; each takes the place of those of its type in ``data``.
         has_ssl: whether the client came over TLS.
@@ -500,7 +500,7 @@ class ProxyProtocolExtTLV(TLV):
     As the content of a NOOP TLV means nothing to the specification, what isn't understood is
     taken for absent.
 
-    Arguments:
+    Args:
         data: the value of a NOOP TLV.
         init: values by subtype; each takes the place of those of its type in ``data``.
         compression: the compression of the client's TLS connection.

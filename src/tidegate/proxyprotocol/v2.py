@@ -33,7 +33,7 @@ NUMBER_BY_KIND = {kind: number for number, kind in KIND_BY_NUMBER.items()}
 class ProxyProtocolV2Header:
     """What the first 16 bytes say.
 
-    Arguments:
+    Args:
         command: ``"proxy"`` or ``"local"``.
         type: the kind of addresses.
         protocol: the transport protocol.
@@ -101,7 +101,7 @@ class ProxyProtocolV2(ProxyProtocol):
     ) -> ProxyResult:
         """Read the rest of a header.
 
-        Arguments:
+        Args:
             header: what the first 16 bytes say.
             header_data: the first 16 bytes; if it is empty, they are made from ``header``.
             data: what follows them.

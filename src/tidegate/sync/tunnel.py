@@ -40,7 +40,7 @@ def connect_through(
 
     Names are looked up by the operating system, which has time limits of its own for that.
 
-    Arguments:
+    Args:
         ws_uri: the server.
         passage: the way to it, with its limits; takes down the steps and what the proxies answer.
         host: the name or address to ask the last proxy for, by default that in the URI.

@@ -22,7 +22,7 @@ HASHES = {"MD5": "md5", "SHA-256": "sha256", "SHA-512-256": "sha512_256"}
 class HTTPProxyServer(ProxyServer):
     """An HTTP proxy, or an HTTPS proxy with ``ssl``, for the method ``CONNECT``.
 
-    Arguments:
+    Args:
         auth: how users authenticate: ``basic``, or the name of a Digest algorithm, such as ``MD5``
             or ``SHA-256-sess``.
         **options: those of `ProxyServer`.
@@ -117,7 +117,7 @@ class HTTPProxyServer(ProxyServer):
 
     def knows_digest(self, value: str, target: str) -> bool | None:
         """Check the answer to a challenge; give None if the nonce isn't good any more."""
-        # Credentials and challenges have the same form (RFC 9110 section 11.4).
+        # Credentials and challenges have the same form (RFC 9110, section 11.4).
         parsed = parse_challenges([value])
         if not parsed or parsed[0].scheme != "digest":
             return False

@@ -116,7 +116,7 @@ class InstalledProxy:
             async with connect("ws://127.0.0.1:8765", proxy=proxy.url) as websocket:
                 ...
 
-    Arguments:
+    Args:
         program: which program.
 
     Attributes:

@@ -73,7 +73,7 @@ class Finished(Exception):
 class ProxyServer:
     """A proxy that listens while its ``async with`` block runs, and does what it is told to.
 
-    Arguments:
+    Args:
         host: the address to listen on.
         port: the port, 0 for a free one.
         unix_path: the path of a Unix socket to listen on instead.

@@ -16,7 +16,7 @@ GENERAL_FAILURE, REJECTED = 1, 0x5B
 class SOCKSProxyServer(ProxyServer):
     """A proxy for SOCKS4, 4a and 5, inside TLS with ``ssl``.
 
-    Arguments:
+    Args:
         scheme: the scheme of its URL, ``socks4``, ``socks4a``, ``socks5`` or ``socks5h``. It speaks
             the version that this names and no other.
         **options: those of `ProxyServer`. With SOCKS4 there is no password, but it still may be

@@ -49,7 +49,7 @@ async def find_route(
 ) -> Route:
     """Find the way to a server.
 
-    Arguments:
+    Args:
         proxy: the argument ``proxy`` of `connect`.
         uri: the server.
         arguments: the other arguments of `connect`; ``host`` and ``port`` say where to connect.
@@ -84,7 +84,7 @@ async def connect_on_route(
 ) -> tuple[Way, Passage | None]:
     """Connect to a server on a route, or on the first of its alternatives that works.
 
-    Arguments:
+    Args:
         ws_uri: the server.
         route: the way and its alternatives.
         open_timeout: how many seconds there are for all of them together, None for no such limit.

@@ -28,7 +28,7 @@ def haproxy(
 ) -> InstalledProxy:
     """HAProxy in front of a port of 127.0.0.1.
 
-    Arguments:
+    Args:
         port: the port of the server.
         server: more words for its ``server`` line.
         bind: more words for its ``bind`` line.
@@ -59,7 +59,7 @@ listen front
 def nginx_stream(port: int, *, listen: str = "", options: str = "") -> InstalledProxy:
     """nginx' stream module in front of a port of 127.0.0.1; it sends version 1.
 
-    Arguments:
+    Args:
         port: the port of the server.
         listen: more words for its ``listen`` directive.
         options: more directives.

@@ -21,7 +21,7 @@ class Address:
         ssl://example.com:443
         ssl://:443?cert=/path/to/cert.pem&key=/path/to/key.pem&ca=/path/to/ca.pem&verify=CERT_REQUIRED
 
-    Arguments:
+    Args:
         addr: the text.
         server: whether it is one to listen on.
 

@@ -93,7 +93,7 @@ def policy_for(address: Address, trusted: Trust) -> ProxyPolicy:
 async def run(address: Address, *, trusted: Trust = "anyone", as_json: bool = False) -> int:
     """Serve until this is cancelled.
 
-    Arguments:
+    Args:
         address: where to listen.
         trusted: from whom headers are taken, as for :class:`ProxyPolicy`.
         as_json: write JSON.

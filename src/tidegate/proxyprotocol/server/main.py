@@ -124,7 +124,7 @@ def run_command(args: argparse.Namespace) -> int:
 async def run(args: argparse.Namespace) -> int:
     """Relay until this is cancelled.
 
-    Arguments:
+    Args:
         args: what :func:`add_arguments` asks for; all but ``service`` may be missing.
 
     Raises:
@@ -179,7 +179,7 @@ async def listen(
 ) -> asyncio.Server:
     """Start to relay from one address to another one.
 
-    Arguments:
+    Args:
         source: where to listen.
         target: where to connect to.
         policy: from whom headers are taken, None if from nobody.

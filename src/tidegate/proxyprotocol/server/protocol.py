@@ -53,7 +53,7 @@ class RelayLimits:
 class End(asyncio.BufferedProtocol):
     """One end of a relay.
 
-    Arguments:
+    Args:
         buf_len: how much is read at once, in bytes.
     """
 
@@ -137,7 +137,7 @@ class End(asyncio.BufferedProtocol):
 class DownstreamProtocol(End):
     """The end of a relay that took a connection.
 
-    Arguments:
+    Args:
         upstream_protocol: the class of the other end.
         loop: the event loop.
         buf_len: how much is read at once, in bytes.
@@ -274,7 +274,7 @@ class DownstreamProtocol(End):
 class UpstreamProtocol(End):
     """The end of a relay that opened a connection, and begins it with a header.
 
-    Arguments:
+    Args:
         downstream: the other end.
         buf_len: how much is read at once, in bytes.
         pp: the version of the header.
@@ -292,7 +292,7 @@ class UpstreamProtocol(End):
     def build_pp_header(self, dnsbl: str | None, result: ProxyResult) -> bytes:
         """Give the header.
 
-        Arguments:
+        Args:
             dnsbl: what a blocklist says about the client.
             result: what else the header says.
         """
@@ -309,7 +309,7 @@ class UpstreamProtocol(End):
     def write_header(self, dnsbl: str | None, result: ProxyResult) -> None:
         """Send the header.
 
-        Arguments:
+        Args:
             dnsbl: what a blocklist says about the client.
             result: what else the header says.
         """
