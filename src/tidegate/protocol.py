@@ -142,6 +142,8 @@ class Protocol:
         self.frames_as_events = True
         # Whether a connection that ends before its request is a load balancer's health check.
         self.checks_health = False
+        # Whether a load balancer has said whose connection it is.
+        self.announced = False
         self.eof_sent = False
         self.eof_received = False
         if self.debug:
@@ -287,8 +289,7 @@ class Protocol:
         self.eof_received = True
         if self.state is CLOSED:
             return
-        # Nobody wants to read about health checks.
-        told = self.side is SERVER and not (self.checks_health and self.parser is not None)
+        told = self.side is SERVER and not self.is_health_check()
         if self.reader is not None:
             self.reader.feed_eof()
             self.advance_handshake()
@@ -303,6 +304,16 @@ class Protocol:
             self.logger.info("connection closed")
         # They refer to this object, which refers to them.
         self.frame_reader.log = self.frame_writer.log = None
+
+    def is_health_check(self) -> bool:
+        """Whether it only was to see if somebody is there: nobody wants to read about those.
+
+        With version 1 of the PROXY protocol, a load balancer can't say so, but sends no request.
+        """
+        if self.parser is None:
+            return False
+        asked = self.reader is not None and bool(self.reader.buffer)
+        return self.checks_health or (self.announced and not asked)
 
     def advance_handshake(self) -> None:
         """Let the parser of the opening handshake go on with what was received."""

@@ -342,6 +342,7 @@ class Connection(Channel, Facts, asyncio.BufferedProtocol, asyncio.Protocol):
         self.life.begin()
         header = self.proxy_header
         if header is not None:
+            self.protocol.announced = True
             self.protocol.checks_health = header.command == "LOCAL"
         high, low = limits(self.write_limit)
         transport.set_write_buffer_limits(high, low)

@@ -446,6 +446,7 @@ def serve(
         connection: ServerConnection = serving.make_connection(accepted, server=server)
         connection.endpoints = endpoints
         if endpoints is not None and endpoints.header is not None:
+            connection.protocol.announced = True
             connection.protocol.checks_health = endpoints.header.command == "LOCAL"
         connection.begin(layers, rest)
         return connection

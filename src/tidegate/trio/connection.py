@@ -82,6 +82,7 @@ class Connection(Receiving, Facts, trio.abc.AsyncResource):
         self.pumping_out: trio.CancelScope | None = None
         header = self.proxy_header
         if header is not None:
+            protocol.announced = True
             protocol.checks_health = header.command == "LOCAL"
         protocol.frame_writer.split = True
         way = stream if isinstance(stream, Way) else Way(stream=stream)

@@ -96,6 +96,7 @@ class ServerConnection(Connection):
         self.start()
         header = self.proxy_header
         if header is not None:
+            self.protocol.announced = True
             self.protocol.checks_health = header.command == "LOCAL"
         refusal = self.admit(options)
         if refusal is not None:
