@@ -23,6 +23,7 @@ MODULES = [
     *("tidegate", "tidegate.exceptions", "tidegate.extensions"),
     *("tidegate.extensions.permessage_deflate", "tidegate.headers", "tidegate.http11"),
     *("tidegate.legacy", "tidegate.protocol", "tidegate.proxy", "tidegate.proxyprotocol"),
+    "tidegate.pubsub",
     *(f"tidegate.{face}.{part}" for face in FACES for part in PARTS),
     *("tidegate.testing", "tidegate.typing", "tidegate.uri"),
 ]

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 
 import pytest
 
@@ -27,8 +28,9 @@ def program(name):
 class RedisServer:
     """A Redis server on a free port, without anything on disk unless ``folder`` is given."""
 
-    def __init__(self, folder=None, options=()):
+    def __init__(self, folder=None, options=(), config=None):
         self.options = options
+        self.config = config
         self.path = program("redis-server")
         self.folder = folder
         self.port = free_port()
@@ -39,7 +41,10 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}"
 
     async def start(self):
-        arguments = ["--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        arguments = [] if self.config is None else [str(self.config)]
+        arguments += ["--port", str(self.port), "--bind", "127.0.0.1"]
+        if self.config is None:
+            arguments += ["--save", ""]
         if self.folder is not None:
             arguments += ["--dir", str(self.folder), "--appendonly", "yes"]
         self.process = subprocess.Popen(
@@ -75,6 +80,15 @@ class RedisServer:
         try:
             writer.write(" ".join(words).encode() + b"\r\n")
             return (await reader.readline()).decode().strip()
+        finally:
+            writer.close()
+
+    async def information(self):
+        """Give what it says of itself."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            writer.write(b"INFO\r\n")
+            return (await reader.readexactly(int((await reader.readline())[1:]))).decode()
         finally:
             writer.close()
 

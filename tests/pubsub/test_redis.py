@@ -488,3 +488,51 @@ async def test_cluster(tmp_path):
     async with RedisServer(options=options) as server:
         with pytest.raises(EngineError, match="Cluster isn't supported"):
             await Hub(server.url).open()
+
+
+async def test_failover_by_sentinel(tmp_path):
+    """The hub follows to the new master, tells of the loss, and topics count anew."""
+    from redis.asyncio.sentinel import Sentinel
+
+    gaps = []
+    async with RedisServer() as master, contextlib.AsyncExitStack() as stack:
+        replica = await stack.enter_async_context(
+            RedisServer(options=("--replicaof", "127.0.0.1", str(master.port)))
+        )
+        async with asyncio.timeout(30):
+            while "master_link_status:up" not in await replica.information():
+                await asyncio.sleep(0.05)
+        config = tmp_path / "sentinel.conf"
+        config.write_text(
+            f"sentinel monitor main 127.0.0.1 {master.port} 1\n"
+            "sentinel down-after-milliseconds main 1000\n"
+        )
+        watcher = await stack.enter_async_context(
+            RedisServer(options=("--sentinel",), config=config)
+        )
+        async with asyncio.timeout(30):
+            while ",slaves=1," not in (await watcher.information()).replace("\r\n", ","):
+                await asyncio.sleep(0.05)
+        sentinel = Sentinel([("127.0.0.1", watcher.port)])
+        client = sentinel.master_for("main")
+        async with (
+            Hub(client, history=100, on_gap=gaps.append) as hub,
+            hub.listen("room") as messages,
+        ):
+            await messages.ready()
+            first = await hub.publish("room", "before")
+            master.kill()
+            await until(lambda: hub.status == "connecting")
+            receipt = hub.publish("room", "meanwhile")
+            async with asyncio.timeout(40):
+                position = await receipt
+                while hub.status != "connected":
+                    await asyncio.sleep(0.02)
+            assert position.epoch != first.epoch and position.offset == 1
+            assert await take(messages, 2) == ["before", "meanwhile"]
+            assert "took its place" in gaps[0].reason
+            await hub.publish("room", "after")
+            assert await take(messages, 1) == ["after"]
+        await client.aclose()
+        for one in sentinel.sentinels:
+            await one.aclose()
