@@ -47,3 +47,4 @@ cdef class Channel(Link):
     cdef object receive_shared(self, Py_ssize_t nbytes)
     @cython.locals(writes=list)
     cpdef object flush(self)
+    cdef object send_made(self, bytes frame)

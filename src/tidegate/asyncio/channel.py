@@ -364,6 +364,15 @@ class Channel(Link):
         else:
             self.transport.write(b"".join(writes))
 
+    def send_made(self, frame: bytes) -> None:
+        """Send a frame that was made already, while nothing is written and not flushed."""
+        if self.sink is None or self.eof_written:
+            self.writer.append(frame)
+            self.flush()
+        else:
+            self.written += len(frame)
+            self.sink.write_now(frame)
+
     def write_end(self, writes: list[bytes]) -> None:
         """Write the last bytes, and end the stream."""
         self.eof_written = True

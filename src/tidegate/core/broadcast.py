@@ -2,36 +2,56 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from ..exceptions import ConcurrencyError
-from ..protocol import OPEN
+
+try:
+    import cython
+except ImportError:
+    from .. import _cython as cython
+
+if not cython.compiled:
+    from ..wire.kernels import frame_bytes
+    from .link import Link
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from .. import protocol
-    from ..typing import DataLike, LoggerLike
+    from ..typing import DataLike
 
 __all__ = ["broadcast"]
 
-BINARY, TEXT = 2, 1
+BINARY = 2
+TEXT = 1
+
+# What a message costs besides its payload, in bytes.
+OVERHEAD = 64
 
 
-class Receiver(Protocol):
-    """What a message can be sent to: a connection of any face."""
+class Outgoing:
+    """One message for many connections, and its frames, each made once.
 
-    @property
-    def protocol(self) -> protocol.Protocol: ...
+    Args:
+        opcode: of the message.
+        data: its payload.
 
-    @property
-    def logger(self) -> LoggerLike: ...
+    Attributes:
+        size: what it costs where it waits, in bytes.
 
-    def flush(self) -> None: ...
+    """
+
+    def __init__(self, opcode: int, data: bytes) -> None:
+        self.opcode = opcode
+        self.data = data
+        self.size = len(data) + OVERHEAD
+        # What was made for a kind of connection, by what makes a difference; and for most of them.
+        self.made: dict[Any, bytes] = {}
+        self.plain: bytes | None = None
 
 
 def broadcast(
-    connections: Iterable[Receiver],
+    connections: Iterable[Link],
     message: DataLike,
     *,
     text: bool | None = None,
@@ -63,19 +83,11 @@ def broadcast(
         data = bytes(message)
     else:
         raise TypeError("data must be str or bytes")
-    # What was made for a kind of connection, by what makes a difference.
-    made: dict[Any, bytes] = {}
+    outgoing = Outgoing(opcode, data)
     errors: list[Exception] = []
     for connection in connections:
-        protocol = connection.protocol
-        if protocol.state is not OPEN:
-            continue
-        writer = protocol.frame_writer
         try:
-            if writer.continuing:
-                raise ConcurrencyError("sending a fragmented message")
-            writer.write_shared(opcode, data, made)
-            connection.flush()
+            give(connection, outgoing)
         except ConcurrencyError as exc:
             if raise_exceptions:
                 errors.append(exc)
@@ -90,3 +102,32 @@ def broadcast(
                 connection.logger.warning("skipped broadcast: %s", exc, exc_info=True)
     if errors:
         raise ExceptionGroup("skipped broadcast", errors)
+
+
+def give(link: Link, outgoing: Outgoing) -> int:
+    """Send a message to one of many, and say whether that was possible.
+
+    Raises:
+        ConcurrencyError: if a fragmented message is being sent.
+
+    """
+    writer = link.writer
+    # State.OPEN, as the writer has it.
+    if writer.state != 1:
+        return 0
+    if writer.continuing:
+        raise ConcurrencyError("sending a fragmented message")
+    if (
+        writer.mask
+        or writer.deflate is not None
+        or writer.extensions
+        or writer.log is not None
+        or writer.writes
+    ):
+        writer.write_shared(outgoing.opcode, outgoing.data, outgoing.made)
+        link.flush()
+        return 1
+    if outgoing.plain is None:
+        outgoing.plain = frame_bytes(0x80 | outgoing.opcode, outgoing.data, False, 0)
+    link.send_made(outgoing.plain)
+    return 1

@@ -112,6 +112,7 @@ cdef class Link:
     @cython.final
     cdef object wrote(self)
     cpdef object flush(self)
+    cdef object send_made(self, bytes frame)
     cpdef object settle(self)
     @cython.final
     cdef bint write_plain(self, message) except -1

@@ -748,6 +748,11 @@ class Link:
     def flush(self) -> None:
         """Send what was written."""
 
+    def send_made(self, frame: bytes) -> None:
+        """Send a frame that was made already, while nothing is written and not flushed."""
+        self.writer.append(frame)
+        self.flush()
+
     def settle(self) -> None:
         """Have the face look at what has changed, unless it does so soon anyway."""
         if not self.within:

@@ -5,10 +5,19 @@ from __future__ import annotations
 import asyncio
 import collections
 import logging
-import time
+from typing import TYPE_CHECKING
 
-from .messages import Message
-from .seats import Group, Subscription
+try:
+    import cython
+except ImportError:
+    from .. import _cython as cython
+
+if not cython.compiled:
+    from ..wire.kernels import monotonic
+    from .seats import Group, Subscription
+
+if TYPE_CHECKING:
+    from .messages import Message
 
 # After so many deliveries, or so much time in seconds, the event loop gets its turn. The clock is
 # read every few deliveries.
@@ -19,8 +28,6 @@ CLOCK_EVERY = 32
 
 class Job:
     """One message on its way to those who were there when it was published."""
-
-    __slots__ = ("groups", "message", "next_group", "next_slot", "stamp")
 
     def __init__(self, message: Message, groups: list[list[Subscription]]) -> None:
         self.message = message
@@ -50,7 +57,6 @@ class Delivery:
         self.running = False
         self.scheduled = False
         self.serial = 0
-        self.turn = 0
         self.caught_up: asyncio.Event = asyncio.Event()
         self.caught_up.set()
 
@@ -72,13 +78,15 @@ class Delivery:
         """Deliver, for as long as it may take at once."""
         self.scheduled = False
         self.running = True
-        until = time.monotonic() + BUDGET
+        until = monotonic() + BUDGET
         left = MOST_AT_ONCE
         try:
             while self.jobs and left > 0:
-                left = self.go_on(self.jobs[0], left, until)
+                job = self.jobs[0]
+                left = self.go_on(job, left, until)
                 if left >= 0:
-                    self.waiting -= self.jobs.popleft().message.size
+                    self.jobs.popleft()
+                    self.waiting -= job.message.size
         finally:
             self.running = False
             if self.jobs:
@@ -100,7 +108,7 @@ class Delivery:
             slots = job.groups[job.next_group]
             place = job.next_slot
             while place < len(slots):
-                if left <= 0 or (not left % CLOCK_EVERY and time.monotonic() > until):
+                if left <= 0 or (not left % CLOCK_EVERY and monotonic() > until):
                     job.next_slot = place
                     return -1
                 left -= 1

@@ -7,14 +7,10 @@ import dataclasses
 from collections.abc import Callable, Generator
 from typing import Any, NamedTuple, Self
 
+from ..core.broadcast import BINARY, OVERHEAD, TEXT, Outgoing
 from ..typing import BytesLike, Data, DataLike
 
 __all__ = ["Attendee", "Gap", "Message", "Position", "Presence", "Receipt"]
-
-TEXT, BINARY = 1, 2
-
-# What a message costs where it waits, besides its payload, in bytes.
-OVERHEAD = 64
 
 
 class Position(NamedTuple):
@@ -58,18 +54,6 @@ class Position(NamedTuple):
         if not (epoch.isascii() and (epoch.isalnum() or not epoch)):
             raise ValueError(f"{text!r:.80} isn't a position")
         return cls(epoch, int(offset))
-
-
-class Outgoing:
-    """What is sent to connections: one payload, and its frames, made once for each kind of them."""
-
-    __slots__ = ("data", "made", "opcode", "size")
-
-    def __init__(self, opcode: int, data: bytes) -> None:
-        self.opcode = opcode
-        self.data = data
-        self.made: dict[Any, bytes] = {}
-        self.size = len(data) + OVERHEAD
 
 
 class Message:

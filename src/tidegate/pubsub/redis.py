@@ -14,9 +14,10 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
+from ..core.broadcast import OVERHEAD
 from .engine import Engine, Page
 from .errors import EngineError, HubOverloaded
-from .messages import OVERHEAD, Gap, Message, Position, Receipt
+from .messages import Gap, Message, Position, Receipt
 from .redis_scripts import ATTEND, ATTENDING, PUBLISH, READ, sha
 from .topics import Patterns, is_pattern
 

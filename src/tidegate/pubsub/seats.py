@@ -8,8 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..frames import CloseCode
 from .errors import HubClosed, SlowConsumer
-from .messages import Attendee, Gap, Message, Outgoing, Position
+from .messages import Attendee, Gap, Message, Position
 from .slow import CLOSE, DROP_OLDEST, Slow
+
+try:
+    import cython
+except ImportError:
+    from .. import _cython as cython
+
+if not cython.compiled:
+    from ..core.broadcast import Outgoing, give
 
 if TYPE_CHECKING:
     from ..asyncio.connection import Connection
@@ -33,8 +41,6 @@ class Group:
         suspect: whether the engine was lost since it was known that nothing is missing.
 
     """
-
-    __slots__ = ("fresh", "held", "lent", "name", "position", "ready", "slots", "suspect")
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -78,8 +84,6 @@ class Subscription:
 
     """
 
-    __slots__ = ("after", "group", "place", "replay", "seat")
-
     def __init__(self, seat: Seat, group: Group) -> None:
         self.seat = seat
         self.group = group
@@ -119,6 +123,7 @@ class Seat:
 
     def __init__(self, hub: Hub, slow: Slow) -> None:
         self.hub = hub
+        self.stats = hub._stats
         self.slow = slow
         self.subscriptions: dict[str, Subscription] = {}
         self.stamp = 0
@@ -144,7 +149,7 @@ class Seat:
 
         """
         size: int = item.size
-        slow, stats, queue = self.slow, self.hub.stats, self.queue
+        slow, stats, queue = self.slow, self.stats, self.queue
         if self.queued + size > slow.limit and not forced:
             if slow.policy == CLOSE:
                 stats.closed_slow += 1
@@ -165,7 +170,7 @@ class Seat:
         """Take what has waited longest."""
         item = self.queue.popleft()
         self.queued -= item.size
-        self.hub.stats.queued_bytes -= item.size
+        self.stats.queued_bytes -= item.size
         return item
 
     def too_slow(self) -> None:
@@ -178,7 +183,7 @@ class Seat:
     def leave(self) -> None:
         """Leave everything, and forget what waits."""
         self.hub._leave_all(self)
-        self.hub.stats.queued_bytes -= self.queued
+        self.stats.queued_bytes -= self.queued
         self.queue.clear()
         self.queued = 0
 
@@ -211,13 +216,12 @@ class ConnectionSeat(Seat):
     def write(self, outgoing: Outgoing) -> None:
         """Give a message to the connection."""
         try:
-            self.writer.write_shared(outgoing.opcode, outgoing.data, outgoing.made)
-            self.connection.flush()
+            give(self.connection, outgoing)
         except Exception as exc:
-            self.hub.stats.failed += 1
+            self.stats.failed += 1
             self.connection.logger.warning("could not deliver: %s", exc, exc_info=True)
-        else:
-            self.hub.stats.delivered += 1
+            return
+        self.stats.delivered += 1
 
     def too_slow(self) -> None:
         self.leave()
@@ -255,7 +259,7 @@ class ListeningSeat(Seat):
 
     def deliver(self, message: Message, forced: bool = False) -> None:
         if not self.ended:
-            self.hub.stats.delivered += 1
+            self.stats.delivered += 1
             self.enqueue(message, forced)
             self.wake()
 

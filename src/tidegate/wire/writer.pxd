@@ -31,5 +31,6 @@ cdef class FrameWriter:
     cdef object write_text(self, str text)
     cdef object write_bytes(self, int opcode, bytes data)
     cpdef object write_data(self, int opcode, data, bint fin, compress)
+    cpdef object write_shared(self, int opcode, bytes data, dict made)
     cpdef object append(self, bytes data)
     cpdef list take(self)
