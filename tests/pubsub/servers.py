@@ -49,6 +49,7 @@ class RedisServer:
             arguments += ["--dir", str(self.folder), "--appendonly", "yes"]
         self.process = subprocess.Popen(
             [self.path, *arguments, *self.options],
+            cwd=self.folder or tempfile.gettempdir(),
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
