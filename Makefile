@@ -61,8 +61,8 @@ peers:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then .ci/install-peers || true; fi
 
 # What can't differ when the core is uncompiled, and takes long, is tested once.
-ONCE := cli project benchmarks conformance testing proxy/real proxyprotocol/real test_docs.py test_examples.py
-PYTEST := $(PY) -m pytest --quiet --numprocesses auto --maxprocesses 4
+ONCE := cli project types benchmarks conformance testing integrations pubsub proxy/real proxyprotocol/real test_docs.py test_examples.py
+PYTEST := $(PY) -m pytest --quiet --numprocesses 3
 
 pytest: $(VENV)/.test
 	$(PYTEST)
