@@ -6,6 +6,7 @@ import asyncio
 import base64
 import contextlib
 import hashlib
+import re
 import socket
 import types
 
@@ -185,7 +186,7 @@ async def test_wrong_arguments(lib):
             # What is wrong with a URI is told in other words.
             facts.append(described_exc.split(":")[0] if "isn't" in described_exc else described_exc)
             # The name of the function that was called is another.
-            facts[-1] = facts[-1].replace("BaseEventLoop.create_", "create_")
+            facts[-1] = re.sub(r"(BaseEventLoop\.)?create_connection\(\)", "connect()", facts[-1])
     return facts
 
 
