@@ -366,7 +366,7 @@ class Screen:
 def screen_with(lines_above, typed, monkeypatch):
     screen = Screen()
     monkeypatch.setattr(
-        "shutil.get_terminal_size", lambda: os.terminal_size((screen.columns, screen.rows))
+        "shutil.get_terminal_size", lambda *_, **__: os.terminal_size((screen.columns, screen.rows))
     )
     screen.feed("".join(f"{line}\r\n" for line in lines_above) + f"> {typed}")
     return screen
