@@ -103,7 +103,7 @@ def test_a_peer_that_does_not_read_holds_up_close_no_longer_than_its_limit():
     with raw_server(close_timeout=0.2) as (client, peer):
         task = fill(client)
         client.close()
-        assert client.ended
+        until(lambda: client.ended)
         with pytest.raises(ConnectionClosedError):
             task.result()
         peer.close()
