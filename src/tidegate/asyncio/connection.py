@@ -119,7 +119,14 @@ class Connection(Channel, Facts, asyncio.BufferedProtocol, asyncio.Protocol):
 
     def raw_socket(self) -> Any:
         """Give the socket; None without one."""
-        return None if self.transport is None else self.transport.get_extra_info("socket")
+        if self.transport is None:
+            return None
+        try:
+            sock: socket.socket | None = self.transport.get_extra_info("socket")
+        except AttributeError:
+            # asyncio's transport for TLS knows nothing any more when it is closed twice.
+            return None
+        return sock
 
     def socket_address(self, which: str) -> Address:
         """Give an address of the socket: ``"sockname"`` or ``"peername"``; None without one."""
