@@ -486,13 +486,14 @@ class Silent(Listener):
 async def test_close_that_leaves_connections_open(handler):
     async with serve(handler, "127.0.0.1", 0) as server, connect(address(server)) as client:
         await until(lambda: server.connections)
+        uri = address(server)
         server.close(close_connections=False)
         waiting = asyncio.create_task(server.wait_closed())
         with pytest.raises(OSError):
             while True:
                 # It takes a turn until nobody listens; who comes meanwhile may get no answer.
                 with contextlib.suppress(InvalidMessage):
-                    await (await connect(address(server))).close()
+                    await (await connect(uri)).close()
         await (await client.ping())
         assert not server.is_serving()
         assert not waiting.done()

@@ -251,7 +251,7 @@ async def test_the_server_is_named_when_the_step_is_about_the_proxy(corp):
         for proxy, step, kind in (
             ("http://127.0.0.1:1", "connect", ProxyConnectionError),
             ("http://nosuch.invalid:3128", "resolve", ProxyConnectionError),
-            (f"https://127.0.0.1:{port}", "TLS to proxy", ProxyTLSError),
+            (f"https://127.0.0.1:{port}", "TLS to proxy", (ProxyTLSError, InvalidProxyMessage)),
         ):
             with pytest.raises(kind) as raised:
                 await connect(uri, proxy=proxy)
