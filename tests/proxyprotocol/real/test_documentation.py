@@ -41,7 +41,7 @@ def section(title):
 
 
 def blocks(title, language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", section(title), re.M | re.S)
+    return re.findall(rf"^```{language}(?: part)?\n(.*?)^```$", section(title), re.M | re.S)
 
 
 def policies(title):
