@@ -62,7 +62,7 @@ peers:
 
 # What can't differ when the core is uncompiled, and takes long, is tested once.
 ONCE := cli project types benchmarks conformance testing integrations pubsub proxy/real proxyprotocol/real test_docs.py test_examples.py
-PYTEST := $(PY) -m pytest --quiet --numprocesses 3
+PYTEST := $(PY) -m tests.run
 
 pytest: $(VENV)/.test
 	$(PYTEST)
