@@ -17,6 +17,7 @@ from ..signatures import present
 
 # Programs of websockets 13 look for it here.
 from ..typing import BytesLike as BytesLike
+from ..utils import seconds_of_silence
 from .channel import Channel
 from .sink import Sink
 from .waiting import drain, ensure_open, wait_closed
@@ -127,6 +128,10 @@ class Connection(Channel, Facts, asyncio.BufferedProtocol, asyncio.Protocol):
             # asyncio's transport for TLS knows nothing any more when it is closed twice.
             return None
         return sock
+
+    def silence(self, received_only: bool) -> float | None:
+        """Give how long ago something was received, or sent if that counts, in seconds."""
+        return seconds_of_silence(self.raw_socket(), received_only)
 
     def socket_address(self, which: str) -> Address:
         """Give an address of the socket: ``"sockname"`` or ``"peername"``; None without one."""

@@ -19,7 +19,6 @@ from ..extensions.permessage_deflate import PerMessageDeflate
 from ..frames import CloseCode, Opcode
 from ..protocol import CLOSED, CONNECTING, Protocol, State
 from ..typing import BytesLike
-from ..utils import seconds_of_silence
 
 try:
     import cython
@@ -150,6 +149,10 @@ class Link:
 
     def abort(self) -> None:
         """End the connection without waiting for anything."""
+
+    def silence(self, received_only: bool) -> float | None:
+        """Give how long ago something was received, or sent if that counts, in seconds."""
+        return None
 
     # What can be known
 
@@ -604,11 +607,7 @@ class Link:
         unannounced = protocol.close_rcvd is None and protocol.close_sent is None
         if protocol.silence is None and unannounced and not self.opening:
             # What is sent to somebody who has gone is what breaks the connection.
-            protocol.silence = seconds_of_silence(self.raw_socket(), exc is not None)
-
-    def raw_socket(self) -> Any:
-        """Give the socket; None without one."""
-        return None
+            protocol.silence = self.silence(exc is not None)
 
     def end_listening(self) -> None:
         """Tell the listener of the end, and let go of it: it refers to this connection."""

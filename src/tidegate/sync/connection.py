@@ -17,6 +17,7 @@ from ..exceptions import ConcurrencyError, ConnectionClosedOK
 from ..frames import CloseCode, Opcode
 from ..protocol import OPEN, Protocol
 from ..typing import BytesLike
+from ..utils import seconds_of_silence
 from .channel import Channel
 
 if TYPE_CHECKING:
@@ -102,9 +103,9 @@ class Connection(Channel, Facts):
         sock: socket_module.socket = self.sock
         return sock
 
-    def raw_socket(self) -> Any:
-        """Give the socket; None without one."""
-        return self.sock
+    def silence(self, received_only: bool) -> float | None:
+        """Give how long ago something was received, or sent if that counts, in seconds."""
+        return seconds_of_silence(self.sock, received_only)
 
     def socket_address(self, which: str) -> Any:
         """Give an address of the socket: ``"sockname"`` or ``"peername"``."""

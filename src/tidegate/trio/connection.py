@@ -12,6 +12,7 @@ from ..core.broadcast import broadcast as broadcast_now
 from ..core.facts import Facts, log_connection, payload
 from ..exceptions import ConcurrencyError, ConnectionClosedOK
 from ..frames import CloseCode
+from ..utils import seconds_of_silence
 from . import attendant
 from .receiving import Receiving
 from .sending import drain, ensure_open, send_anything
@@ -109,9 +110,9 @@ class Connection(Receiving, Facts, trio.abc.AsyncResource):
 
     # What can be known
 
-    def raw_socket(self) -> Any:
-        """Give the socket; None without one."""
-        return self.sock
+    def silence(self, received_only: bool) -> float | None:
+        """Give how long ago something was received, or sent if that counts, in seconds."""
+        return seconds_of_silence(self.sock, received_only)
 
     def socket_address(self, which: str) -> Any:
         """Give an address of the socket: ``"sockname"`` or ``"peername"``; None without one."""

@@ -163,9 +163,10 @@ class HandingOver:
             )
 
     def close(self) -> None:
-        """Give up those that are not through."""
-        for task in self.tasks:
-            task.cancel()
+        """Give up those that are about to begin TLS; the others have a transport at once."""
+        if self.tls:
+            for task in self.tasks:
+                task.cancel()
 
 
 class Securing:
