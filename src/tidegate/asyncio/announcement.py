@@ -6,9 +6,9 @@ import asyncio
 import typing as t
 from collections.abc import Awaitable, Callable
 
+from ..feeding import feed
 from ..proxy.tls import make_context
 from ..proxyprotocol.builder import announcement
-from ..proxyprotocol.gate import feed
 from ..proxyprotocol.header import Header
 from .transports import start_tls
 

@@ -13,6 +13,7 @@ from contextlib import asynccontextmanager
 import aiohappyeyeballs
 
 from ..exceptions import ProxyError
+from ..feeding import feed
 from ..http11 import USER_AGENT
 from ..proxy.attempts import Attempts, check_proxy_tls, tunnel_options, where_to
 from ..proxy.choice import ProxyLike, choose, choose_async
@@ -395,7 +396,7 @@ class Tunnel:
         transport, self.transport = self.transport, None
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
-        feed(protocol, inbox.take())
+        feed(transport, protocol, inbox.take())
         return transport, protocol
 
     def abort(self) -> None:
@@ -403,22 +404,6 @@ class Tunnel:
         if self.transport is not None:
             self.transport.abort()
             self.transport = None
-
-
-def feed(protocol: asyncio.BaseProtocol, data: bytes) -> None:
-    """Give a protocol data as if its transport had read it."""
-    if isinstance(protocol, asyncio.Protocol):
-        if data:
-            protocol.data_received(data)
-        return
-    buffered = t.cast(asyncio.BufferedProtocol, protocol)
-    view = memoryview(data)
-    while view:
-        buffer = memoryview(buffered.get_buffer(len(view)))
-        size = min(len(buffer), len(view))
-        buffer[:size] = view[:size]
-        buffered.buffer_updated(size)
-        view = view[size:]
 
 
 class Inbox(asyncio.Protocol):

@@ -15,6 +15,7 @@ import typing as t
 from collections.abc import Callable
 from ssl import SSLContext
 
+from ..feeding import feed
 from ..printable import printable
 from .errors import ProxyProtocolSyntaxError
 from .header import Header
@@ -318,19 +319,3 @@ class HeaderProtocol(asyncio.BufferedProtocol):
 def is_health_check(header: Header | None) -> bool:
     """Say whether a connection only looks whether somebody listens."""
     return header is not None and header.command == "LOCAL"
-
-
-def feed(transport: asyncio.Transport, protocol: asyncio.BaseProtocol, data: bytes) -> None:
-    """Have a protocol receive data as its transport would do it."""
-    # The peer may have closed the connection, but the protocol may do so, too.
-    closing = transport.is_closing()
-    while data and (closing or not transport.is_closing()):
-        if isinstance(protocol, asyncio.BufferedProtocol):
-            buffer = memoryview(protocol.get_buffer(len(data)))
-            size = min(len(buffer), len(data))
-            buffer[:size] = data[:size]
-            protocol.buffer_updated(size)
-            data = data[size:]
-        else:
-            t.cast(asyncio.Protocol, protocol).data_received(data)
-            return
