@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import functools
+import socket
 
 import pytest
 
 from tidegate.exceptions import ConnectionClosedError, ConnectionClosedOK
-from tidegate.protocol import State
+from tidegate.protocol import CLIENT, SERVER, Protocol, State
 from tidegate.server import ServerProtocol
 from tidegate.trio.client import connect, unix_connect
+from tidegate.trio.connection import Connection
 from tidegate.trio.server import serve
 
 from .running import address_of, connecting, echo, pair, run, serving, trio
@@ -34,6 +36,10 @@ class MemoryListener(trio.abc.Listener):
     async def aclose(self):
         self.socket.close()
         await self.receive.aclose()
+
+
+def masked_close():
+    return b"\x88\x82\0\0\0\0\x03\xe8"
 
 
 def memory_server(nursery, handler=echo, **kwargs):
@@ -220,6 +226,37 @@ async def test_pings_without_an_answer():
             other = await websocket.ping(ack_on_close=True)
             await websocket.aclose()
             assert other.is_set() and not one.is_set()
+
+
+@pytest.mark.parametrize("side", [SERVER, CLIENT])
+@run
+async def test_the_end_of_a_stream_is_sent_behind_a_close_frame_that_is_out(side):
+    """A server ends its stream when the answer to its Close frame has come, a client waits."""
+    ours, theirs = trio.testing.memory_stream_pair()
+    async with trio.open_nursery() as nursery:
+        connection = Connection(nursery, ours, Protocol(side), close_timeout=30)
+        connection.start()
+        nursery.start_soon(connection.aclose)
+        frame = await theirs.receive_some()
+        await theirs.send_all(b"\x88\x02\x03\xe8" if side is CLIENT else masked_close())
+        if side is SERVER:
+            assert await theirs.receive_some() == b""
+        await theirs.send_eof()
+        await connection.wait_closed()
+        assert frame[0] == 0x88
+        with pytest.raises(ConnectionClosedOK) as raised:
+            await connection.recv()
+        assert raised.value.__cause__ is None
+
+
+@run
+async def test_who_sends_is_told_that_nothing_can_be_sent():
+    async with pair() as (client, _):
+        client.sock.shutdown(socket.SHUT_WR)
+        for send in (functools.partial(client.send, "hello"), client.pong, client.ping):
+            with pytest.raises(ConnectionClosedError) as raised:
+                await send()
+            assert isinstance(raised.value.__cause__, BrokenPipeError)
 
 
 @run

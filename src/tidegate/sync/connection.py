@@ -79,6 +79,9 @@ class Connection(Channel, Facts):
         }
         super().__init__(sock, protocol, ping_interval, ping_timeout, close_timeout, high, low)
         log_connection(self)
+        if not self.opening:
+            # Nobody else begins with it, if the opening handshake was done elsewhere.
+            self.attendant.look(self)
 
     def begin(self, layers: Layers | None, early: bytes = b"") -> None:
         """Begin inside TLS, which is established, or with what was received already."""

@@ -300,7 +300,7 @@ class Channel(Output):
     def finish_if_sent(self) -> None:
         """Finish if the peer has ended its stream, and what was sent is out."""
         if self.read_ended and (not self.backlog or self.broken is not None):
-            self.finish(None)
+            self.finish(self.broken)
 
     def finish(self, exc: Exception | None) -> None:
         """Close the socket, and tell everybody that the connection is closed."""

@@ -190,6 +190,8 @@ class Output(Link):
         if self.broken is None:
             self.broken = exc
             self.backlog.clear()
+            # Whoever has sent this waits for room, and is told instead.
+            self.full = True
             self.kick()
 
     def write_end(self) -> None:
@@ -201,7 +203,9 @@ class Output(Link):
                 layer.close()
             with contextlib.suppress(ssl.SSLError):
                 self.put(self.sealed(b""))
-        if not self.backlog:
+        if self.stream is not None:
+            self.start_sending()
+        elif not self.backlog:
             self.shut_down()
 
     def shut_down(self) -> None:
