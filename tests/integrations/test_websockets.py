@@ -503,12 +503,28 @@ def test_the_report_of_a_child(program) -> None:
         (["-m"], "which program?"),
         (["no-such-file.py"], "there is no file no-such-file.py"),
         (["--api", "12", "x.py"], "invalid choice"),
+        (["-m", "nosuch"], "No module named nosuch"),
+        (["-m", "nosuch.below"], "No module named 'nosuch'"),
+        (["-m", "json"], "No module named json.__main__"),
+        (["/"], "can't find '__main__' module"),
     ],
 )
 def test_arguments_that_make_no_sense(arguments: list[str], message: str) -> None:
+    """One line says what, and nothing has run."""
     done = tidegate_run(*arguments)
     assert done.returncode == 2
-    assert message in done.stderr
+    [line] = [line for line in done.stderr.splitlines() if not line.startswith(("usage:", " "))]
+    assert line.startswith("tidegate run: ")
+    assert message in line
+
+
+def test_imports_that_fail_in_the_program_are_shown_whole(program) -> None:
+    """They aren't taken for a program that isn't there."""
+    for code in ("import nosuch", "import runpy; runpy.run_module('nosuch')"):
+        done = tidegate_run(program(code))
+        assert done.returncode == 1
+        assert "Traceback" in done.stderr
+        assert code in done.stderr
 
 
 # Threads

@@ -107,8 +107,37 @@ def test_decode_standard_input(capsys, monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("text", "rest"),
+    [("", 0), ("\r\n", 0), ("\n", 0), (r"\r\n", 0), (r"\r\nhello", 5), ("\r\nhello", 5)],
+)
+def test_decode_text_of_version_1(text, rest, capsys):
+    """The end of the line gets lost in terminals and logs, or is written out there."""
+    status, out, _ = decode(capsys, f"PROXY TCP4 203.0.113.7 10.0.0.1 56324 443{text}")
+    assert status == 0
+    assert out.splitlines() == [
+        "version      1",
+        "command      PROXY",
+        "family       AF_INET STREAM",
+        "source       203.0.113.7:56324",
+        "destination  10.0.0.1:443",
+        f"consumed     43 bytes; {rest} follow",
+    ]
+
+
+def test_decode_bytes_as_they_are(capsys, tmp_path):
+    """In a file nothing is added, as it may be a capture."""
+    path = tmp_path / "header"
+    path.write_bytes(b"PROXY TCP4 203.0.113.7 10.0.0.1 56324 443\n")
+    status, _, err = decode(capsys, str(path))
+    assert status == 1
+    assert err.endswith("its line ends with LF only, where CR LF has to be\n")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
     ("data", "status", "message"),
     [
+        ("PROXY TCP4 1.2.3.4 5.6.7.8 1", 1, "5.6.7.8 1"),
         (b"PROXY TCP4 1.2.3.4".hex(), 1, "at least 14 are missing"),
         (b"GET / HTTP/1.1\r\n".hex(), 1, "no PROXY protocol header"),
         ("no such file", 2, "neither hexadecimal nor a file"),
@@ -201,6 +230,30 @@ def test_commands_of_their_own():
     with pytest.raises(SystemExit, match="2"):
         relay.main(["--idle-timeout", "soon"])
     assert echo.main(["localhost:1?pp=v3"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["echo", "nosuch.invalid"], "cannot listen on nosuch.invalid: "),
+        (["echo", "203.0.113.7:1"], "cannot listen on 203.0.113.7:1: "),
+        (["echo", "ssl://:1?cert=/nosuch.pem"], "cert=/nosuch.pem: No such file"),
+        (["echo", ":1?pp=v3"], "no version 'v3'"),
+        (["echo", "--trusted", "gate"], "'gate' is not an IP address"),
+        (
+            ["relay", "203.0.113.7:1", "localhost:2"],
+            "relay from 203.0.113.7:1 to localhost:2: ",
+        ),
+        (["relay", ":0", "localhost"], "localhost has no port"),
+    ],
+)
+def test_servers_that_cannot_be_say_one_line(arguments, words, capsys):
+    assert main(arguments) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"{arguments[0]}: ")
+    assert words in err
+    assert err.count("\n") == 1
 
 
 def test_options_of_proxy_protocol(capsys):

@@ -6,6 +6,7 @@ import argparse
 import os
 import runpy
 import sys
+import traceback
 from types import ModuleType
 from typing import Any
 
@@ -64,12 +65,27 @@ def run(args: argparse.Namespace) -> int:
     if not is_module and not os.path.exists(command[0]):
         sys.stderr.write(f"tidegate run: there is no file {command[0]}\n")
         return 2
+    if not is_module and not os.access(command[0], os.R_OK):
+        sys.stderr.write(f"tidegate run: {command[0]} can't be read\n")
+        return 2
     install(args.api, report=args.report)
-    if is_module:
-        run_module(command)
-    else:
-        run_script(command)
+    try:
+        if is_module:
+            run_module(command)
+        else:
+            run_script(command)
+    except ImportError as exc:
+        if not is_of_runpy(exc):
+            raise
+        sys.stderr.write(f"tidegate run: {exc}\n")
+        return 2
     return 0
+
+
+def is_of_runpy(exc: ImportError) -> bool:
+    """Say whether a program wasn't found, so that nothing of it has run."""
+    frames = [frame for frame, _ in traceback.walk_tb(exc.__traceback__)]
+    return {frame.f_globals.get("__name__") for frame in frames} == {__name__, "runpy"}
 
 
 def run_module(command: list[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -30,8 +31,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "data",
         metavar="HEX|FILE",
-        help="the bytes in hexadecimal; or a file that has them, as they are or in hexadecimal,"
-        " - for standard input",
+        help="the bytes in hexadecimal, or the text of a header of version 1; or a file that has"
+        " them, as they are or in hexadecimal, - for standard input",
     )
     parser.add_argument("--json", action="store_true", help="write JSON, for programs")
 
@@ -51,7 +52,10 @@ def run(args: argparse.Namespace) -> int:
                 f"incomplete: after these {len(data)} bytes, at least {missing} are missing"
             )
     except ProxyProtocolSyntaxError as exc:
-        print(f"decode: {exc}", file=sys.stderr)
+        hint = ""
+        if data.startswith(b"PROXY ") and b"\n" in data and b"\r\n" not in data:
+            hint = "; its line ends with LF only, where CR LF has to be"
+        print(f"decode: {exc}{hint}", file=sys.stderr)
         return 1
     header, consumed = parsed
     rest = len(data) - consumed
@@ -81,10 +85,25 @@ def read(argument: str) -> bytes:
     if is_file:
         with path.open("rb") as file:
             return unhex(file.read(MAX_FILE))
+    if argument.startswith("PROXY "):
+        return line_of(argument)
     try:
         return bytes.fromhex(argument.removeprefix("0x").replace(":", ""))
     except ValueError:
-        raise ValueError(f"{argument[:100]!r} is neither hexadecimal nor a file") from None
+        what = "neither hexadecimal nor a file, nor the text of a header"
+        raise ValueError(f"{argument[:100]!r} is {what}") from None
+
+
+def line_of(text: str) -> bytes:
+    """Give a header of version 1 that somebody typed, or copied from a log, where its end is lost.
+
+    Args:
+        text: the header, and what follows it.
+    """
+    text = text.replace("\\r", "\r").replace("\\n", "\n")
+    if "\r\n" not in text:
+        text = text.rstrip("\r\n") + "\r\n"
+    return os.fsencode(text)
 
 
 def unhex(data: bytes) -> bytes:

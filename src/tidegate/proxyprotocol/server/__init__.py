@@ -101,4 +101,4 @@ class Address:
         return values[-1] if values else None
 
     def __str__(self) -> str:
-        return self.url.geturl()
+        return self.url.geturl().removeprefix("//")

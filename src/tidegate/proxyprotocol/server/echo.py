@@ -72,7 +72,10 @@ def run_command(args: argparse.Namespace) -> int:
     logging.getLogger("tidegate.proxyprotocol").setLevel(logging.DEBUG)
     try:
         return asyncio.run(run(args.address, trusted=args.trusted or "anyone", as_json=args.json))
-    except (OSError, ValueError) as exc:
+    except OSError as exc:
+        print(f"echo: cannot listen on {args.address}: {exc.strerror or exc}", file=sys.stderr)
+        return 1
+    except ValueError as exc:
         print(f"echo: {exc}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -150,8 +150,8 @@ async def run(args: argparse.Namespace) -> int:
     servers = []
     try:
         for source, target in pairs:
-            servers.append(
-                await listen(
+            try:
+                server = await listen(
                     source if isinstance(source, Address) else Address(source, server=True),
                     target if isinstance(target, Address) else Address(target),
                     policy,
@@ -159,7 +159,10 @@ async def run(args: argparse.Namespace) -> int:
                     dnsbl,
                     buf_len,
                 )
-            )
+            except OSError as exc:
+                what = f"cannot relay from {source} to {target}: {exc.strerror or exc}"
+                raise OSError(what) from exc
+            servers.append(server)
         await asyncio.get_running_loop().create_future()
     finally:
         for server in servers:
