@@ -1,67 +1,21 @@
-"""`tidegate connect`: the conversation, through pipes and on a terminal."""
+"""`tidegate connect`: the conversation, through pipes."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import re
 import signal
 import ssl
-import sys
 
 import pytest
 
 from tidegate.asyncio.server import serve
-from tidegate.cli.consoles import TerminalConsole, escape, rows_of
 from tidegate.testing import HTTPProxyServer
 
+from .conversing import converse, serving, start
+
 pytestmark = pytest.mark.asyncio_only
-
-
-async def handler(websocket):
-    async for message in websocket:
-        match message.split(" ", 1):
-            case ["close", code]:
-                await websocket.close(int(code), "as you wish")
-            case ["abort"]:
-                websocket.transport.abort()
-            case ["binary"]:
-                await websocket.send(b"\x00\x01gate")
-            case ["ping"]:
-                await (await websocket.ping(b"are you there?"))
-                await websocket.send("ponged")
-            case ["headers"]:
-                await websocket.send(
-                    "\n".join(f"{k}: {v}" for k, v in websocket.request.headers.raw_items())
-                )
-            case ["escape"]:
-                await websocket.send("\x1b[31mred\nConnection closed: \x07")
-            case _:
-                await websocket.send(f"echo: {message}")
-
-
-@contextlib.asynccontextmanager
-async def serving(**options):
-    async with serve(handler, "127.0.0.1", 0, **options) as server:
-        port = server.sockets[0].getsockname()[1]
-        yield f"{'wss' if 'ssl' in options else 'ws'}://127.0.0.1:{port}/"
-
-
-async def start(*arguments, **options):
-    pipe = asyncio.subprocess.PIPE
-    options = {"stdin": pipe, "stdout": pipe, "stderr": pipe, **options}
-    return await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tidegate", *arguments, **options
-    )
-
-
-async def converse(*arguments, lines=()):
-    """Give lines to the command; return its exit status, what it printed and its remarks."""
-    process = await start(*arguments)
-    text = "".join(f"{line}\n" for line in lines)
-    out, err = await process.communicate(text.encode())
-    return process.returncode, out.decode(), err.decode()
 
 
 async def test_messages():
@@ -261,7 +215,7 @@ async def test_files_that_are_no_certificates(option, tmp_path):
         if not words:
             path.touch()
         status, _, err = await converse("wss://localhost/", option, str(path))
-        assert status == 1
+        assert status == 2
         assert words in err
         assert str(path) in err
 
@@ -269,18 +223,54 @@ async def test_files_that_are_no_certificates(option, tmp_path):
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
-        ("ws://127.0.0.1:9/", "Connect call failed"),
-        ("http://localhost/", "scheme"),
+        ("ftp://localhost/", "scheme"),
+        ("ws:/localhost/", "hostname isn't provided"),
         ("ws://me:secret@localhost:99999/", "port"),
+        ("me:12x/secret@localhost", "percent-escape"),
+        ("ws://localhost/#gate", "fragment"),
     ],
 )
-async def test_cannot_connect(uri, words):
+async def test_malformed_uris_exit_with_2(uri, words):
     status, out, err = await converse(uri)
-    assert (status, out) == (1, "")
+    assert (status, out) == (2, "")
     assert err.startswith("Failed to connect to ")
     assert words in err.lower() or words in err
     assert "secret" not in err
-    assert "Traceback" not in err
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--proxy", "http://me:secret@localhost:x"], "isn't a valid proxy"),
+        (["--proxy", "https://localhost", "--proxy-ca", "/nosuch.pem"], "/nosuch.pem"),
+        (["-H", "Sec-WebSocket-Key: mine"], "Sec-WebSocket-Key"),
+        (["-s", "not a token"], "subprotocol"),
+        (["--binary", "--send", "tide"], "'tide' isn't hexadecimal"),
+    ],
+)
+async def test_other_arguments_that_make_no_sense(arguments, words):
+    async with serving() as uri:
+        status, out, err = await converse(uri, *arguments)
+    assert (status, out) == (2, "")
+    assert words in err
+    assert "secret" not in err
+    assert err.count("\n") == 1
+
+
+async def test_no_connection_exits_with_1():
+    status, out, err = await converse("ws://127.0.0.1:9/")
+    assert (status, out) == (1, "")
+    assert "Connect call failed" in err
+
+
+async def test_addresses_and_those_of_web_pages_are_understood():
+    async with serving() as uri:
+        place = uri.removeprefix("ws://")
+        for address in (place, place.rstrip("/"), f"http://{place}", f"HTTP://{place}"):
+            status, out, err = await converse(address, lines=["hello"])
+            assert (status, out) == (0, "echo: hello\n")
+            assert err.startswith("Connected to ws://127.0.0.1:")
 
 
 async def test_server_refuses():
@@ -309,222 +299,41 @@ async def test_ctrl_c_closes_the_connection():
         assert await process.stderr.read() == b"Connection closed: 1000 (OK).\n"
 
 
-# On a terminal
+async def test_input_that_is_not_text_is_not_changed():
+    async with serving() as uri:
+        process = await start(uri)
+        out, err = await process.communicate(b"tide\nfl\xf6t\nebb\n")
+    assert process.returncode == 2
+    assert b"ebb" not in out
+    assert b"line 2 of the input isn't UTF-8: byte 0xf6 at 2; " in err
+    assert "\N{REPLACEMENT CHARACTER}".encode() not in out
 
 
-class Screen:
-    """What a terminal shows, as far as the command uses it."""
-
-    def __init__(self, columns=40, rows=10):
-        self.columns, self.rows = columns, rows
-        self.lines = [""] * rows
-        self.row = self.column = 0
-        self.saved = (0, 0)
-
-    def feed(self, text):
-        for token in re.findall(r"\x1b\[\??[\d;]*[A-Za-z]|\x1b.|.", text, re.DOTALL):
-            self.obey(token)
-
-    def obey(self, token):
-        count = int(re.sub(r"\D", "", token) or 1)
-        if token == "\r":
-            self.column = 0
-        elif token == "\n":
-            if self.row == self.rows - 1:
-                self.lines = [*self.lines[1:], ""]
-            else:
-                self.row += 1
-        elif token == "\x1b7":
-            self.saved = self.row, self.column
-        elif token == "\x1b8":
-            self.row, self.column = self.saved
-        elif token == "\x1b[K":
-            self.lines[self.row] = self.lines[self.row][: self.column]
-        elif token.endswith("A"):
-            self.row = max(0, self.row - count)
-        elif token.endswith("B"):
-            self.row = min(self.rows - 1, self.row + count)
-        elif token.endswith("L"):
-            for _ in range(count):
-                self.lines.insert(self.row, "")
-            del self.lines[self.rows :]
-        elif token.startswith("\x1b"):
-            raise AssertionError(f"unknown: {token!r}")
-        else:
-            if self.column == self.columns:
-                self.obey("\r")
-                self.obey("\n")
-            line = self.lines[self.row].ljust(self.column)
-            self.lines[self.row] = line[: self.column] + token + line[self.column + 1 :]
-            self.column += 1
-
-    @property
-    def shown(self):
-        return [line.rstrip() for line in self.lines if line.strip()]
+async def test_binary_input():
+    async with serving() as uri:
+        status, out, _ = await converse(uri, "--binary", lines=["0001ff", "0xab:cd", "", "01 02"])
+        assert status == 0
+        assert out.splitlines() == [
+            *("(binary) ff0100", "(binary) cdab", "(binary) ", "(binary) 0201")
+        ]
+        status, out, err = await converse(uri, "-b", lines=["00", "tide", "01"])
+    assert (status, out) == (2, "(binary) 00\n")
+    assert "Not sent: 'tide' isn't hexadecimal.\n" in err
 
 
-def screen_with(lines_above, typed, monkeypatch):
-    screen = Screen()
-    monkeypatch.setattr(
-        "shutil.get_terminal_size", lambda *_, **__: os.terminal_size((screen.columns, screen.rows))
-    )
-    screen.feed("".join(f"{line}\r\n" for line in lines_above) + f"> {typed}")
-    return screen
-
-
-@pytest.mark.parametrize("above", range(10))
-@pytest.mark.parametrize("text", ["short", "two\nlines", "x" * 100, "\n\n\nfar", "y" * 40])
-def test_text_appears_above_the_line_that_is_typed(above, text, monkeypatch):
-    before = [f"line {i}" for i in range(above)]
-    screen = screen_with(before, "half a sent", monkeypatch)
-    # A terminal turns the line feeds that programs write into both.
-    screen.feed(TerminalConsole.above_prompt(text).replace("\n", "\r\n").replace("\r\r", "\r"))
-    shown = []
-    for line in text.split("\n"):
-        shown += [line[i : i + 40] for i in range(0, len(line), 40)]
-    expected = [*before, *shown, "> half a sent"]
-    assert screen.shown == expected[-len(screen.shown) :]
-    assert len(screen.shown) >= min(len(shown) + 1, 9)
-    screen.feed("ence")
-    assert screen.shown[-1] == "> half a sentence"
-
-
-def test_text_longer_than_the_screen(monkeypatch):
-    screen = screen_with([], "half", monkeypatch)
-    text = "\n".join(f"line {i}" for i in range(30))
-    screen.feed(TerminalConsole.above_prompt(text).replace("\n", "\r\n"))
-    assert screen.shown == [*(f"line {i}" for i in range(21, 30)), ">"]
-
-
-@pytest.mark.parametrize(
-    ("text", "rows"),
-    [
-        ("", 1),
-        ("x" * 10, 1),
-        ("x" * 11, 2),
-        ("世" * 5, 1),
-        ("世" * 6, 2),
-        ("a\nb\n", 3),
-        ("\tx", 1),
-    ],
-)
-def test_rows_of(text, rows):
-    assert rows_of(text, 10) == rows
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain", "plain"),
-        ("Grüße 世界 👩\u200d🚀", "Grüße 世界 👩\u200d🚀"),
-        ("\x1b[2J\x07\x9b", r"\x1b[2J\x07\x9b"),
-        ("\u202eesrever", r"\u202eesrever"),
-        ("two\nlines\r\nthree\tcolumns\r", "two\n  lines\n  three\tcolumns\\r"),
-    ],
-)
-def test_escape(text, shown):
-    assert escape(text) == shown
-
-
-class Terminal:
-    """The other end of a terminal in which the command runs."""
-
-    def __init__(self, fd):
-        self.fd = fd
-        self.output = ""
-        self.changed = asyncio.Event()
-        asyncio.get_running_loop().add_reader(fd, self.read)
-
-    def read(self):
-        try:
-            data = os.read(self.fd, 65536)
-        except OSError:
-            data = b""
-        if not data:
-            asyncio.get_running_loop().remove_reader(self.fd)
-        self.output += data.decode(errors="replace")
-        self.changed.set()
-
-    async def shows(self, text):
-        try:
-            async with asyncio.timeout(10):
-                while text not in self.output:
-                    self.changed.clear()
-                    await self.changed.wait()
-        except TimeoutError:
-            raise AssertionError(f"{text!r} not in {self.output!r}") from None
-
-    def type(self, text):
-        os.write(self.fd, text.encode())
-
-    async def type_until(self, text, shown):
-        async with asyncio.timeout(30):
-            while shown not in self.output:
-                self.type(text)
-                await asyncio.sleep(0.2)
-
-
-@contextlib.asynccontextmanager
-async def on_a_terminal(uri, editor):
-    pty = pytest.importorskip("pty")
-    ours, theirs = pty.openpty()
-    environment = {**os.environ, "TERM": "xterm", "PROMPT_TOOLKIT_NO_CPR": "1"}
-    code = "import sys; sys.argv[0] = 'tidegate'; from tidegate.cli import main; main()"
-    if not editor:
-        code = f"import sys; sys.modules['prompt_toolkit'] = None; {code}"
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", code, uri),
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
-        env=environment,
-        start_new_session=True,
-    )
-    os.close(theirs)
-    terminal = Terminal(ours)
-    try:
-        yield process, terminal
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        asyncio.get_running_loop().remove_reader(ours)
-        os.close(ours)
-
-
-@pytest.mark.parametrize("editor", [True, False])
-async def test_on_a_terminal(editor):
-    if editor:
-        pytest.importorskip("prompt_toolkit")
-    async with serving() as uri, on_a_terminal(uri, editor) as (process, terminal):
-        await terminal.shows(f"Connected to {uri}.")
-        await terminal.shows(">")
-        terminal.type("hello\r")
-        await terminal.shows("< echo: hello")
-        terminal.type("escape\r")
-        await terminal.shows(r"< \x1b[31mred")
-        await terminal.shows(r"  Connection closed: \x07")
-        # Ctrl-D is the end of the input. While the line editor makes way for a message, the
-        # terminal takes that for itself, and a person would press it again.
-        await terminal.type_until("\x04", "Connection closed: 1000 (OK).")
-        assert await process.wait() == 0
-
-
-@pytest.mark.parametrize("editor", [True, False])
-async def test_server_closes_while_something_is_typed(editor):
-    if editor:
-        pytest.importorskip("prompt_toolkit")
-    async with serving() as uri, on_a_terminal(uri, editor) as (process, terminal):
-        await terminal.shows(">")
-        terminal.type("close 4000\r")
-        await terminal.shows("Connection closed: 4000 (private use) as you wish.")
-        assert await process.wait() == 1
-
-
-async def test_ctrl_c_in_the_line_editor():
-    pytest.importorskip("prompt_toolkit")
-    async with serving() as uri, on_a_terminal(uri, True) as (process, terminal):
-        await terminal.shows(">")
-        terminal.type("\x03")
-        await terminal.shows("Connection closed: 1000 (OK).")
-        assert await process.wait() == 130
+async def test_large_messages():
+    async with serving() as uri:
+        for options, size in (
+            (["--max-size", "2000000"], 2**20 + 1),
+            (["--max-size", "0"], 2**22),
+        ):
+            status, out, _ = await converse(uri, *options, "--send", f"big {size}", "--count", "1")
+            assert (status, len(out)) == (0, size + 1)
+        for options, size in (([], 2**20 + 1), (["--max-size", "10"], 11)):
+            process = await start(uri, *options)
+            process.stdin.write(f"big {size}\n".encode())
+            err = (await process.stderr.read()).decode()
+            assert await process.wait() == 1
+            assert "1009 (message too big)" in err
+            assert "a message was larger than --max-size allows" in err
+            process.stdin.close()

@@ -125,10 +125,16 @@ class TestRoute:
         assert report["addresses"]["127.0.0.1"] == "127.0.0.1"
         assert "probes" not in report
 
+    @pytest.mark.parametrize("uri", ["localhost:1", "http://localhost:1", "ws://localhost:1"])
+    def test_addresses_and_those_of_web_pages(self, route, uri):
+        status, out, _ = route(uri)
+        assert status == 0
+        assert "ws://localhost:1" in out
+
     @pytest.mark.parametrize(
         "arguments",
         [
-            ("http://ws.test/",),
+            ("ftp://ws.test/",),
             ("ws://ws.test/", "--proxy", "ftp://p.test"),
             ("ws://ws.test/", "--env", "/no/such/file"),
         ],

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 import io
 import os
+import re
 import sys
 import typing as t
 from collections.abc import Sequence
@@ -71,7 +72,7 @@ def make_parser(name: str | None) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="tidegate",
         description="WebSocket clients and servers, through proxies and behind load balancers.",
-        epilog="`tidegate ws://...` is short for `tidegate connect ws://...`.",
+        epilog="`tidegate URI` is short for `tidegate connect URI`, `HOST:PORT` for `ws://HOST:PORT`.",
     )
     parser.add_argument(
         "--version",
@@ -91,11 +92,17 @@ def make_parser(name: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+# A URI, a host with a port, a path or a domain, or this machine: what no command is called.
+is_address = re.compile(
+    r"[a-z][-+.a-z0-9]*:/.*|localhost|(?:[^\s/?#]*@)?(?:[-.\w]+|\[[^\s/]+\])(?:[:/.][^\s]*|\?\S*)",
+    re.IGNORECASE | re.DOTALL,
+).fullmatch
+
+
 def with_command(arguments: Sequence[str]) -> list[str]:
-    """Add ``connect`` to arguments that have a URI, and options at most in front of it."""
+    """Add ``connect`` to arguments that have an address, and options at most in front of it."""
     first = arguments[0] if arguments else ""
-    has_uri = any("://" in argument for argument in arguments)
-    if has_uri and (first.startswith("-") or "://" in first):
+    if is_address(first) or (first.startswith("-") and any(map(is_address, arguments))):
         return ["connect", *arguments]
     return list(arguments)
 

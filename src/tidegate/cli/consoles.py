@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import collections
 import concurrent.futures
 import contextlib
@@ -15,8 +14,11 @@ import typing as t
 import unicodedata
 from collections.abc import Iterator
 
+from .histories import open_history
+
 if t.TYPE_CHECKING:
     from prompt_toolkit import PromptSession
+    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
 __all__ = ["Console", "PromptConsole", "TerminalConsole", "escape", "open_console"]
 
@@ -61,21 +63,29 @@ def rows_of(text: str, columns: int) -> int:
 class Console:
     """Standard input and output that are not both a terminal.
 
-    Messages go to standard output, one per line and exactly as they came, and nothing else does;
-    remarks go to standard error.
+    Messages go to standard output, one per line, and nothing else does: exactly as they came,
+    unless it is a terminal. Remarks go to standard error.
 
     Attributes:
+        interactive: whether somebody types the input, who is told of mistakes and can mend them.
         interrupted: whether the end of the input was Ctrl-C.
     """
 
+    interactive = False
     interrupted = False
 
     def __init__(self) -> None:
-        self.lines: collections.deque[str] = collections.deque()
-        self.chunks: asyncio.Queue[list[str]] | None = None
+        self.lines: collections.deque[bytes] = collections.deque()
+        self.count = 0
+        self.chunks: asyncio.Queue[list[bytes]] | None = None
+        self.is_shown = sys.stdout.isatty()
 
     async def read_line(self) -> str | None:
-        """Wait for a line of input, None at the end of it."""
+        """Wait for a line of input, None at the end of it.
+
+        Raises:
+            ValueError: if it isn't text.
+        """
         if self.chunks is None:
             # Two, so that one is read while another is sent.
             self.chunks = asyncio.Queue(2)
@@ -91,15 +101,28 @@ class Console:
             if not chunk:
                 return None
             self.lines.extend(chunk)
-        return self.lines.popleft()
+        self.count += 1
+        try:
+            return self.lines.popleft().decode()
+        except UnicodeDecodeError as exc:
+            raise ValueError(
+                f"line {self.count} of the input isn't UTF-8: byte 0x{exc.object[exc.start]:02x}"
+                f" at {exc.start}; other bytes can be sent in hexadecimal with --binary"
+            ) from None
 
     def show_message(self, message: str | bytes) -> None:
         """Show a message that was received."""
-        print(displayed(message), flush=True)
+        text = displayed(message)
+        print(escape(text) if self.is_shown else text, flush=True)
 
     def remark(self, text: str) -> None:
         """Show something that isn't a message."""
-        print(text, file=sys.stderr, flush=True)
+        print(escape(text), file=sys.stderr, flush=True)
+
+    def progress(self, text: str) -> None:
+        """Show what is being done, if somebody looks on."""
+        if sys.stderr.isatty():
+            self.remark(text)
 
     def close(self) -> None:
         """Leave everything as it was before."""
@@ -113,10 +136,10 @@ class Console:
             self.close()
 
 
-def put_lines(fd: int, loop: asyncio.AbstractEventLoop, chunks: asyncio.Queue[list[str]]) -> None:
+def put_lines(fd: int, loop: asyncio.AbstractEventLoop, chunks: asyncio.Queue[list[bytes]]) -> None:
     """Put the lines of a file into a queue, as many at a time as come, and none at its end."""
 
-    def put(lines: list[str]) -> None:
+    def put(lines: list[bytes]) -> None:
         # The task is made by the loop: one that stops first would leave a coroutine that nobody
         # awaits.
         done: concurrent.futures.Future[None] = concurrent.futures.Future()
@@ -133,33 +156,54 @@ def put_lines(fd: int, loop: asyncio.AbstractEventLoop, chunks: asyncio.Queue[li
         loop.call_soon_threadsafe(begin)
         done.result()
 
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    rest: list[str] = []
+    rest: list[bytes] = []
     # The loop cancels this, or is closed, when nobody is interested any more.
     with contextlib.suppress(concurrent.futures.CancelledError, RuntimeError, OSError):
         while data := os.read(fd, READ_SIZE):
-            first, *others = decoder.decode(data).split("\n")
+            first, *others = data.split(b"\n")
             rest.append(first)
             if others:
-                lines = ["".join(rest), *others[:-1]]
+                lines = [b"".join(rest), *others[:-1]]
                 rest = [others[-1]]
-                put([line.removesuffix("\r") for line in lines])
-        if line := "".join([*rest, decoder.decode(b"", True)]):
-            put([line.removesuffix("\r")])
+                put([line.removesuffix(b"\r") for line in lines])
+        if line := b"".join(rest):
+            put([line.removesuffix(b"\r")])
         put([])
+
+
+def discard_input() -> None:
+    """Throw away what was typed and nobody has read, so that whoever reads next won't."""
+    if sys.platform == "win32":
+        import msvcrt
+
+        while msvcrt.kbhit():
+            msvcrt.getwch()
+    else:
+        import termios
+
+        with contextlib.suppress(termios.error):
+            termios.tcflush(sys.stdin.fileno(), termios.TCIFLUSH)
 
 
 class TerminalConsole(Console):
     """A terminal. What is shown appears above the line that is being typed."""
 
+    interactive = True
     is_prompting = False
+    # Whether it was the user who ended the input; what is typed then is for the next program.
+    is_ended = False
 
     async def read_line(self) -> str | None:
         print(PROMPT, end="", flush=True)
         self.is_prompting = True
-        line = await super().read_line()
+        try:
+            line = await super().read_line()
+        except ValueError:
+            self.is_prompting = False
+            raise
         self.is_prompting = False
         if line is None:
+            self.is_ended = True
             print()
         return line
 
@@ -168,6 +212,9 @@ class TerminalConsole(Console):
 
     def remark(self, text: str) -> None:
         self.show(escape(text))
+
+    def progress(self, text: str) -> None:
+        self.remark(text)
 
     def show(self, text: str) -> None:
         """Print a text above the line that is being typed."""
@@ -194,38 +241,91 @@ class TerminalConsole(Console):
         if self.is_prompting:
             print("\r\x1b[K", end="", flush=True)
             self.is_prompting = False
+        if not self.is_ended:
+            discard_input()
 
 
 class PromptConsole(TerminalConsole):
-    """A terminal with the line editor of prompt_toolkit: history, cursor keys, search."""
+    """A terminal with the line editor of prompt_toolkit: history, cursor keys, search.
 
-    def __init__(self) -> None:
+    Args:
+        lasting: whether the history is there again the next time.
+    """
+
+    def __init__(self, lasting: bool) -> None:
         super().__init__()
         from prompt_toolkit import PromptSession
         from prompt_toolkit.patch_stdout import patch_stdout
 
-        self.session: PromptSession[str] = PromptSession(PROMPT)
+        self.session: PromptSession[str] = PromptSession(
+            PROMPT,
+            history=open_history(lasting),
+            key_bindings=self.make_bindings(),
+        )
+        # What was pasted: lines, and what came behind the last of them.
+        self.pasted: collections.deque[str] = collections.deque()
+        self.rest = ""
         self.patched = contextlib.ExitStack()
         self.patched.enter_context(patch_stdout(raw=True))
 
+    def make_bindings(self) -> KeyBindings:
+        """Have each pasted line be one message, as it is without a line editor."""
+        from prompt_toolkit.document import Document
+        from prompt_toolkit.enums import DEFAULT_BUFFER
+        from prompt_toolkit.filters import has_focus
+        from prompt_toolkit.key_binding import KeyBindings
+        from prompt_toolkit.keys import Keys
+
+        bindings = KeyBindings()
+
+        @bindings.add(Keys.BracketedPaste, filter=has_focus(DEFAULT_BUFFER))
+        def paste(event: KeyPressEvent) -> None:
+            buffer = event.current_buffer
+            document = buffer.document
+            # Terminals send the line breaks of what is pasted as they do that key.
+            text = event.data.replace("\r\n", "\n").replace("\r", "\n")
+            first, *others = text.split("\n")
+            if not others:
+                buffer.insert_text(text)
+                return
+            *lines, rest = others
+            self.pasted.extend(lines)
+            self.rest = rest + document.text_after_cursor
+            buffer.document = Document(document.text_before_cursor + first)
+            buffer.validate_and_handle()
+
+        return bindings
+
     async def read_line(self) -> str | None:
+        if self.pasted:
+            line = self.pasted.popleft()
+            self.session.history.append_string(line)
+            print(f"{PROMPT}{escape(line)}", flush=True)
+            return line
+        rest, self.rest = self.rest, ""
         try:
-            return await self.session.prompt_async()
+            return await self.session.prompt_async(default=rest)
         except EOFError:
-            return None
+            self.is_ended = True
         except KeyboardInterrupt:
-            self.interrupted = True
-            return None
+            self.is_ended = self.interrupted = True
+        return None
 
     def close(self) -> None:
         self.patched.close()
+        super().close()
 
 
-def open_console() -> Console:
-    """Give the console that fits standard input and output."""
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+def open_console(reads: bool = True, lasting: bool = True) -> Console:
+    """Give the console that fits standard input and output.
+
+    Args:
+        reads: whether there is something to read.
+        lasting: whether what is typed is there again the next time.
+    """
+    if not (reads and sys.stdin.isatty() and sys.stdout.isatty()):
         return Console()
     try:
-        return PromptConsole()
+        return PromptConsole(lasting)
     except ImportError:
         return TerminalConsole()

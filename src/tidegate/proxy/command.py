@@ -13,6 +13,7 @@ import sys
 import typing as t
 from pathlib import Path
 
+from ..core.dialling import WEBSOCKET_SCHEMES
 from ..exceptions import InvalidProxy, InvalidURI, WebSocketException
 from ..hints import hint_of
 from .choice import ProxyLike, route
@@ -33,7 +34,7 @@ malformed."""
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of the command to a parser."""
     parser.description = DESCRIPTION
-    parser.add_argument("uri", metavar="URI", help="ws:// or wss:// URI of a server")
+    parser.add_argument("uri", metavar="URI", help="ws:// or wss:// URI of a server, or HOST:PORT")
     parser.add_argument(
         "--proxy",
         action="append",
@@ -70,6 +71,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command; give the exit status."""
+    args.uri = complete_uri(args.uri)
     try:
         environment = os.environ if args.env is None else read_environment(args.env)
         found = route(
@@ -94,6 +96,26 @@ def run(args: argparse.Namespace) -> int:
         json.dump(report, sys.stdout, indent=2)
         print()
     return 0 if not probes or probes[-1].error is None else 1
+
+
+# RFC 3986, section 3.1
+has_scheme = re.compile(r"[a-z][-+.a-z0-9]*:/", re.IGNORECASE).match
+
+
+def complete_uri(text: str) -> str:
+    """Give the URI that somebody means who types an address, or copies that of a web page.
+
+    Without a scheme it is ``ws``, or ``wss`` for port 443. Browsers, too, take the schemes of HTTP
+    for those of WebSocket (WHATWG WebSockets Standard, section 3.1).
+
+    Args:
+        text: what was typed.
+    """
+    if has_scheme(text) is None:
+        authority = re.split(r"[/?#]", text, maxsplit=1)[0]
+        return f"{'wss' if authority.endswith(':443') else 'ws'}://{text}"
+    scheme, _, rest = text.partition(":")
+    return f"{WEBSOCKET_SCHEMES.get(scheme.lower(), scheme)}:{rest}"
 
 
 def chosen_proxy(values: list[str] | None) -> ProxyLike:
