@@ -393,10 +393,21 @@ async def test_health_checks_of_load_balancers():
         assert response.endswith(b"\r\n\r\n")
         response = await answer(port_of(server), b"GET /healthz HTTP/1.0\r\n\r\n")
         assert response.startswith(b"HTTP/1.1 200 OK\r\n")
-        response = await answer(port_of(server), b"POST /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert response.startswith(b"HTTP/1.1 405 ")
         response = await answer(port_of(server), b"GET / HTTP/1.0\r\n\r\n")
         assert response.startswith(b"HTTP/1.1 505 ")
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"Content-Length: 4\r\n\r\nbody", b"Content-Length: 0\r\n\r\n"]
+)
+async def test_process_request_is_asked_before_the_method_is_refused(body):
+    """As it is with the other API (RFC 9110, section 15.5.6)."""
+    async with serve(echo, "127.0.0.1", 0, process_request=health) as server:
+        for path, first in (("/healthz", b"200 OK"), ("/", b"405 ")):
+            request = f"POST {path} HTTP/1.1\r\nHost: x\r\n".encode() + (body or b"\r\n")
+            response = await answer(port_of(server), request)
+            assert response.startswith(b"HTTP/1.1 " + first)
+            assert (b"Allow: GET\r\n" in response) == (path == "/")
 
 
 async def test_what_the_client_sees_of_a_refusal():

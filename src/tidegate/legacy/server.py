@@ -264,9 +264,6 @@ class WebSocketServerProtocol(WebSocketCommonProtocol):
         path, request_headers = await self.read_http_request()
         request = self._coated.request
         assert request is not None
-        if request.method not in ("GET", "HEAD"):
-            raise InvalidMethod(request.method)
-
         early: Any = self.process_request(path, request_headers)
         if inspect.isawaitable(early):
             early = await early
