@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 COMPILED := $(shell find src -name '*.pxd' -o -name '*.pyx' 2>/dev/null)
 COMPILED_PY := $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
 
-.PHONY: help build demo test lint peers pythons pytest test-all bench conformance dropin fuzz docs wheels clean
+.PHONY: help build demo test lint peers pythons pytest test-all bench bench-instructions conformance dropin fuzz docs wheels clean
 
 help:
 	@echo "make demo         start a server, talk to it directly and through a proxy, print an account"
@@ -21,6 +21,7 @@ help:
 	@echo "make docs         the documentation as a site; a warning is an error"
 	@echo "make wheels       build what goes to a package index into dist/, check it and try it"
 	@echo "make bench        measure against other libraries; QUICK=1, ONLY=..., PROGRAMS=... for less"
+	@echo "make bench-instructions  count instructions, and compare with those stored; UPDATE=1 stores them"
 
 build: $(VENV)/.built
 
@@ -96,6 +97,10 @@ $(BENCH)/.built: pyproject.toml setup.py benchmarks/requirements.txt $(COMPILED)
 bench: $(BENCH)/.built
 	$(MAKE) --quiet --directory benchmarks/c
 	$(BENCH)/bin/python -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(PROGRAMS),--programs "$(PROGRAMS)") $(if $(QUICK),--quick)
+
+# Counts don't depend on what else the machine does; they are those of the tests' environment.
+bench-instructions: $(VENV)/.test
+	$(PY) -m benchmarks.instructions $(if $(ONLY),--only "$(ONLY)") $(if $(UPDATE),--update)
 
 # So have the programs of others. Those for older versions of websockets come without what they need.
 DROPIN := dropin/build/venv
