@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Collection
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,36 @@ PROXY_ARGUMENTS = (
     "proxy_ssl",
     "proxy_timeouts",
 )
+
+
+def take_renamed(kwargs: dict[str, Any], old: str, new: str, value: Any) -> Any:
+    """Give an argument that may still be called as it was; then warn the caller's caller.
+
+    Args:
+        kwargs: arguments by name; the old one is taken out.
+        old: the name that it had.
+        new: the name that it has.
+        value: what was given by that.
+
+    """
+    if old not in kwargs:
+        return value
+    warnings.warn(f"{old} was renamed to {new}", DeprecationWarning, stacklevel=3)
+    given = kwargs.pop(old)
+    return given if value is None else value
+
+
+def check_path(path: Any, sock: Any) -> None:
+    """Refuse a Unix socket without a path, and a path besides a socket.
+
+    Raises:
+        ValueError: if it is so.
+
+    """
+    if path is None and sock is None:
+        raise ValueError("missing path argument")
+    if path is not None and sock is not None:
+        raise ValueError("path is incompatible with sock")
 
 
 def refuse_older_arguments(function: str, kwargs: dict[str, Any]) -> None:

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..client import ClientProtocol, backoff, process_exception
+from ..core.arguments import check_path, take_renamed
 from ..core.dialling import (
     MAX_REDIRECTS,
     ConnectionEvent,
@@ -220,7 +221,7 @@ class reconnect(Dialling):
     ) -> None:
         given = {
             "sock": sock,
-            "ssl": kwargs.pop("ssl_context", None) if ssl is None else ssl,
+            "ssl": take_renamed(kwargs, "ssl_context", "ssl", ssl),
             "server_hostname": server_hostname,
             "proxy_ssl": proxy_ssl,
             "proxy_server_hostname": proxy_server_hostname,
@@ -426,6 +427,7 @@ def unix_reconnect(
         **kwargs: the arguments of `reconnect`.
 
     """
+    check_path(path, kwargs.get("sock"))
     if uri is None:
         tls = kwargs.get("ssl") is not None or kwargs.get("ssl_context") is not None
         uri = "wss://localhost/" if tls else "ws://localhost/"

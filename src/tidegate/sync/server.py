@@ -12,6 +12,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from ..core.arguments import check_path, take_renamed
 from ..core.broadcast import broadcast
 from ..core.credentials import basic_auth as basic_auth_anywhere
 from ..core.limits import Limits
@@ -19,6 +20,7 @@ from ..core.serving import Serving
 from ..exceptions import ConnectionClosed, ProtocolError
 from ..frames import Close, CloseCode
 from ..http11 import SERVER
+from ..imports import lazy_import
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
 from ..utils import get_socket_name
 from .accepting import Door, tell
@@ -378,7 +380,7 @@ def serve(
         ValueError: if an argument has a value that can't be used.
 
     """
-    context = kwargs.pop("ssl_context", None) if ssl is None else ssl
+    context = take_renamed(kwargs, "ssl_context", "ssl", ssl)
     serving = Serving(
         handler,
         ServerConnection,
@@ -515,6 +517,7 @@ def unix_serve(
         **kwargs: the arguments of `serve`.
 
     """
+    check_path(path, kwargs.get("sock"))
     return serve(handler, unix=True, path=path, **kwargs)
 
 
@@ -556,3 +559,12 @@ def basic_auth(
         raise TypeError("check_credentials must be a function that isn't a coroutine function")
 
     return process_request
+
+
+# What it was called first.
+lazy_import(
+    globals(),
+    deprecated_aliases={
+        "WebSocketServer": (".server:Server", "WebSocketServer was renamed to Server")
+    },
+)
