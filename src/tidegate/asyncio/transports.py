@@ -1,6 +1,6 @@
 """Which transports carry connections.
 
-On Linux all are on the poller, unless the library isn't compiled: then those that begin with TLS
+On Linux all are on the poller, unless the library isn't compiled: then those that have, or will have, TLS
 are, because it is ours that keeps all promises, and the others are the event loop's own, as they
 are elsewhere. The environment variable ``TIDEGATE_TRANSPORTS`` changes that: ``loop`` is the event
 loop's own always, ``poller`` the poller also uncompiled. Servers on Linux always listen in it.
@@ -41,7 +41,7 @@ def polls(loop: asyncio.AbstractEventLoop, tls: bool = False) -> bool:
 
     Args:
         loop: the event loop.
-        tls: whether they begin with TLS.
+        tls: whether they begin with TLS, or will have it.
 
     """
     wanted = os.environ.get("TIDEGATE_TRANSPORTS")
@@ -85,12 +85,20 @@ def with_context(kwargs: dict[str, Any]) -> dict[str, Any]:
 
 
 async def create_connection(
-    loop: asyncio.AbstractEventLoop, factory: Factory, **kwargs: Any
+    loop: asyncio.AbstractEventLoop, factory: Factory, *, tls: bool = False, **kwargs: Any
 ) -> tuple[Any, Any]:
-    """Connect; see `asyncio.loop.create_connection`; ``ssl`` may be a path, too."""
+    """Connect; see `asyncio.loop.create_connection`; ``ssl`` may be a path, too.
+
+    Args:
+        loop: the event loop.
+        factory: makes the protocol.
+        tls: whether TLS is to begin later, with `start_tls`.
+        **kwargs: arguments of that.
+
+    """
     kwargs = with_context(kwargs)
     if (
-        polls(loop, kwargs.get("ssl") is not None)
+        polls(loop, tls or kwargs.get("ssl") is not None)
         and kwargs.keys() <= TCP_ARGUMENTS | TLS_ARGUMENTS
     ):
         from .poller.connecting import connect_tcp
@@ -101,12 +109,12 @@ async def create_connection(
 
 
 async def create_unix_connection(
-    loop: asyncio.AbstractEventLoop, factory: Factory, **kwargs: Any
+    loop: asyncio.AbstractEventLoop, factory: Factory, *, tls: bool = False, **kwargs: Any
 ) -> tuple[Any, Any]:
     """Connect to a Unix socket; see `asyncio.loop.create_unix_connection` and above."""
     kwargs = with_context(kwargs)
     if (
-        polls(loop, kwargs.get("ssl") is not None)
+        polls(loop, tls or kwargs.get("ssl") is not None)
         and kwargs.keys() <= UNIX_ARGUMENTS | TLS_ARGUMENTS
     ):
         from .poller.connecting import connect_unix

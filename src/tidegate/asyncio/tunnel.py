@@ -244,9 +244,12 @@ class Tunnel:
 
     transport: asyncio.Transport | None = dataclasses.field(default=None, init=False)
     inbox: Inbox = dataclasses.field(init=False)
+    # Whether there will be TLS on the transport.
+    tls: bool = dataclasses.field(default=False, init=False)
 
     async def open(self, server_ssl: ssl_module.SSLContext | None, server_hostname: str) -> None:
         """Go the whole way, so that `transport` leads to the target, in TLS with a context."""
+        self.tls = server_ssl is not None or any(hop.tls for hop in self.passage.route.hops)
         for action in walk(
             self.passage,
             self.target,
@@ -290,7 +293,7 @@ class Tunnel:
         if proxy is not None and proxy.unix_path is not None:
             async with self.step(CONNECT_TCP, proxy, address):
                 self.transport, self.inbox = await create_unix_connection(
-                    self.loop, Inbox, path=proxy.unix_path
+                    self.loop, Inbox, tls=self.tls, path=proxy.unix_path
                 )
             return
         async with self.step(RESOLVE, proxy, address):
@@ -310,7 +313,9 @@ class Tunnel:
                 loop=self.loop,
             )
             try:
-                self.transport, self.inbox = await create_connection(self.loop, Inbox, sock=sock)
+                self.transport, self.inbox = await create_connection(
+                    self.loop, Inbox, tls=self.tls, sock=sock
+                )
             except BaseException:
                 sock.close()
                 raise

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import ssl
 import typing as t
@@ -194,6 +195,24 @@ class TLS:
             self.closed = True
         self.ended = True
         return True
+
+    def last_words(self, data: bytes) -> None:
+        """Take what came before the connection below broke, when nothing more can be sent.
+
+        The other side may have said in an alert why it ended.
+
+        Args:
+            data: what came, maybe nothing.
+
+        Raises:
+            ssl.SSLError: if it did.
+
+        """
+        self.received(data)
+        # What else that came means is of no interest any more.
+        with contextlib.suppress(ConnectionError):
+            if self.handshake():
+                self.decrypt_into(bytearray(RECORD_SIZE))
 
     def pending(self) -> int:
         """Give how many bytes there are that were not decrypted or not taken, at least."""

@@ -161,9 +161,8 @@ class Reception(Carrier):
 
     def receive_rest(self) -> None:
         """Take in what came before the connection broke."""
-        if not self.opening:
-            self.hold = 0
-            self.read_available()
+        self.hold = 0
+        self.read_available()
 
     def input_ended(self) -> None:
         """Take in the end of the stream."""

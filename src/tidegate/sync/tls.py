@@ -84,7 +84,24 @@ class TLSStream:
             with self.lock:
                 data = self.tls.output()
             if data:
-                self.sock.sendall(data)
+                self.put(data)
+
+    def put(self, data: bytes) -> None:
+        """Send bytes as they stand.
+
+        Raises:
+            ssl.SSLError: if the other side has said why it takes no more.
+            OSError: if it can't be done otherwise.
+        """
+        try:
+            self.sock.sendall(data)
+        except ConnectionError:
+            last = b""
+            with contextlib.suppress(ConnectionError):
+                last = self.sock.recv(READ_SIZE)
+            with self.lock:
+                self.tls.last_words(last)
+            raise
 
     def fill(self) -> None:
         """Wait for something to decrypt, or for the end."""
@@ -141,7 +158,7 @@ class TLSStream:
                 with self.lock:
                     self.tls.encrypt(view[start : start + CHUNK_SIZE])
                     encrypted = self.tls.output()
-                self.sock.sendall(encrypted)
+                self.put(encrypted)
 
     def send(self, data: bytes | bytearray | memoryview) -> int:
         """Send data, all of it; give its size."""

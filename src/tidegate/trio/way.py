@@ -97,12 +97,31 @@ class Way:
                 if not data and not layer.ended:
                     break
 
-    async def send(self, data: bytes) -> None:
-        """Send data, waiting until it is taken."""
+    async def send(self, data: bytes, inner: TLS | None = None) -> None:
+        """Send data, waiting until it is taken.
+
+        Args:
+            data: the data.
+            inner: TLS that it is of, and which isn't one of the layers yet.
+
+        Raises:
+            ssl.SSLError: if the other side has said in TLS why it takes no more.
+            OSError: if the connection breaks otherwise.
+            trio.BrokenResourceError: if the stream does.
+
+        """
         for layer in reversed(self.layers):
             layer.encrypt(data)
             data = layer.output()
-        await self.send_raw(data)
+        try:
+            await self.send_raw(data)
+        except ConnectionError:
+            last = b""
+            with contextlib.suppress(ConnectionError):
+                last = await self.receive()
+            if inner is not None:
+                inner.last_words(last)
+            raise
 
     async def start_tls(
         self,
@@ -136,7 +155,7 @@ class Way:
                 raise
             output = tls.output()
             if output:
-                await self.send(output)
+                await self.send(output, tls)
             if done:
                 break
             data = await self.receive()

@@ -34,6 +34,7 @@ cdef class PollTransport(Sink):
     cdef bint at_end
     cdef bint closing
     cdef bint ending
+    cdef object broken
     cdef bint lost
     cdef int registered
 

@@ -43,6 +43,9 @@ compiled = cython.compiled
 # How many pieces are written at once.
 MOST_PIECES = 64
 
+# How often a connection is read, a full buffer each time, that has broken.
+MOST_READS = 16
+
 
 class PollTransport(Sink):
     """A transport for a connected socket; see `asyncio.Transport`.
@@ -86,6 +89,8 @@ class PollTransport(Sink):
         self.at_end = False
         self.closing = False
         self.ending = False
+        # Why nothing can be written any more, until what came before that is read.
+        self.broken: OSError | None = None
         self.lost = False
         self.registered = 0
         self.protocol: Any = protocol
@@ -210,6 +215,9 @@ class PollTransport(Sink):
     def receive_eof(self) -> None:
         """Take note of the end of the stream."""
         self.at_end = True
+        if self.broken is not None:
+            self.fail(self.broken)
+            return
         if self.protocol.eof_received():
             self.update()
         else:
@@ -234,7 +242,7 @@ class PollTransport(Sink):
         except BlockingIOError:
             return
         except OSError as exc:
-            self.fail(exc)
+            self.writing_failed(exc)
             return
         if self.writing_paused and self.pending <= self.low:
             self.writing_paused = False
@@ -260,6 +268,31 @@ class PollTransport(Sink):
         """End the connection because of an error of the network, or of the layer above."""
         self.reading = False
         self.lose(exc)
+
+    def writing_failed(self, exc: OSError) -> None:
+        """End the connection because nothing can be written any more.
+
+        What the other side has sent before that is read first: it may say why, such as an alert of
+        TLS or a close frame, behind which the connection was reset.
+        """
+        if not self.reading or self.closing or self.at_end:
+            self.fail(exc)
+            return
+        self.broken = exc
+        self.backlog = None
+        self.pending = 0
+        self.update()
+        # Not in the middle of what the protocol does.
+        self.loop.call_soon(self.read_last, context=self.context)
+
+    def read_last(self) -> None:
+        """Read what came before the connection broke, and end it."""
+        for _ in range(MOST_READS):
+            if self.lost or not self.reading or self.closing:
+                break
+            self.read_ready()
+        if not self.lost:
+            self.fail(self.broken)
 
     def protocol_failed(self, exc: Exception, where: str) -> None:
         """End the connection because of an error of the protocol."""
@@ -321,7 +354,7 @@ class PollTransport(Sink):
 
     def is_closing(self) -> bool:
         """Whether the connection is being closed, or is closed."""
-        return self.closing
+        return self.closing or self.broken is not None
 
     def close(self) -> None:
         """Close the connection when all is written."""
@@ -363,13 +396,13 @@ class PollTransport(Sink):
 
     def write_now(self, data: bytes) -> None:
         """Write bytes, now or when there is room."""
-        if self.lost or self.ending:
+        if self.lost or self.ending or self.broken is not None:
             return
         if not self.backlog:
             try:
                 n = transmit(self.sock, self.fd, data)
             except OSError as exc:
-                self.fail(exc)
+                self.writing_failed(exc)
                 return
             if n == len(data):
                 return
@@ -382,7 +415,7 @@ class PollTransport(Sink):
         if self.ending:
             raise RuntimeError("Cannot call writelines() after write_eof()")
         pieces = [as_bytes(line) for line in lines]
-        if self.lost:
+        if self.lost or self.broken is not None:
             return
         n = 0
         if not self.backlog:
@@ -391,7 +424,7 @@ class PollTransport(Sink):
             except BlockingIOError:
                 pass
             except OSError as exc:
-                self.fail(exc)
+                self.writing_failed(exc)
                 return
         for piece in pieces:
             if n >= len(piece):
