@@ -320,8 +320,8 @@ def process_exception(exc: Exception) -> Exception | None:
     """Say whether a failure to connect is worth another attempt.
 
     It is for network errors and time-outs, and for HTTP 500, 502, 503 and 504. It isn't when the
-    same would happen again: a certificate that isn't trusted or is missing, a wrong address, a
-    refusal.
+    same would happen again: a certificate that isn't trusted or is missing, a file that an argument
+    names and that isn't there, a wrong address, a refusal.
 
     Args:
         exc: what happened.
@@ -331,7 +331,7 @@ def process_exception(exc: Exception) -> Exception | None:
 
     """
     # A certificate doesn't become valid by waiting; SSLCertVerificationError is an OSError.
-    if is_certificate_error(exc):
+    if is_certificate_error(exc) or is_about_file(exc):
         return exc
     if isinstance(exc, ProxyError):
         return None if exc.transient else exc
@@ -342,6 +342,14 @@ def process_exception(exc: Exception) -> Exception | None:
     if isinstance(exc, InvalidStatus) and exc.response.status_code in (500, 502, 503, 504):
         return None
     return exc
+
+
+def is_about_file(exc: BaseException) -> bool:
+    """Say whether an error is about a file, such as certificates under the path given as ``ssl``.
+
+    Errors of the network have no file name, also if a Unix socket isn't there.
+    """
+    return isinstance(exc, OSError) and exc.filename is not None
 
 
 # What is in the names of the alerts by which others refuse a certificate, or miss one, such as

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import inspect
 import ssl
+import warnings
 
 import pytest
 
+from tidegate.client import process_exception
 from tidegate.exceptions import ProxyCertificateError, ProxyError, ProxyTimeout
 from tidegate.proxy import Timeouts
 from tidegate.proxyprotocol import Header, ProxyPolicy, build
@@ -15,6 +17,11 @@ from tidegate.testing import Faults, HTTPProxyServer, SOCKSProxyServer
 
 from . import raw
 from .drivers import echo, pair, uri_of
+
+with warnings.catch_warnings():
+    # That it is the older API.
+    warnings.simplefilter("ignore", DeprecationWarning)
+    from tidegate.legacy.client import process_exception as process_exception_of_older_api
 
 HEADER = Header(source=("203.0.113.7", 56324), destination=("198.51.100.9", 443))
 
@@ -53,6 +60,38 @@ async def test_close_in_tls(face, certificates):
         await face.close(connection, 4000, "mine")
         await other.wait_closed()
         assert connection.close_code == other.close_code == 4000
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty"])
+@pytest.mark.parametrize("argument", ["ssl", "proxy_ssl"])
+async def test_files_that_are_no_certificates(face, argument, kind, tmp_path):
+    """Nothing would be there the next time either, so connecting isn't tried again."""
+    path = tmp_path / "ca.pem"
+    if kind == "empty":
+        path.touch()
+    options = {"proxy": "https://127.0.0.1:9"} if argument == "proxy_ssl" else {}
+    options[argument] = str(path)
+    with pytest.raises(OSError, match=f"{path}|given as {argument}") as caught:
+        async for _ in face.reconnect("wss://127.0.0.1:9/", reconnect_limit=1, **options):
+            raise AssertionError("there is no connection")
+    assert str(path) in str(caught.value)
+    assert argument in str(caught.value)
+    assert process_exception(caught.value) is caught.value
+    assert process_exception_of_older_api(caught.value) is caught.value
+
+
+async def test_arguments_that_are_no_tls(face):
+    with pytest.raises(TypeError, match="ssl must be an SSLContext, True or a path, not int"):
+        async for _ in face.reconnect("wss://127.0.0.1:9/", reconnect_limit=1, ssl=5):
+            raise AssertionError("there is no connection")
+
+
+async def test_a_unix_socket_may_be_there_the_next_time(face, tmp_path):
+    with pytest.raises(FileNotFoundError) as caught:
+        async with face.unix_connect(str(tmp_path / "socket")):
+            raise AssertionError("there is no connection")
+    assert process_exception(caught.value) is None
+    assert process_exception_of_older_api(caught.value) is None
 
 
 async def test_an_unknown_certificate(face, certificates):

@@ -37,7 +37,7 @@ def announce(create: Create, header: bool | Header) -> Create:
         **kwargs: t.Any,
     ) -> tuple[t.Any, t.Any]:
         context = None if ssl is None else make_context(ssl)
-        transport, early = await create(loop, EarlyProtocol, **kwargs)
+        transport, early = await create(loop, EarlyProtocol, tls=context is not None, **kwargs)
         try:
             transport.write(announcement_bytes(header, transport))
             if context is not None:

@@ -1,9 +1,10 @@
 """Which transports carry connections.
 
-On Linux all are on the poller, unless the library isn't compiled: then those that have, or will have, TLS
-are, because it is ours that keeps all promises, and the others are the event loop's own, as they
-are elsewhere. The environment variable ``TIDEGATE_TRANSPORTS`` changes that: ``loop`` is the event
-loop's own always, ``poller`` the poller also uncompiled. Servers on Linux always listen in it.
+On Linux all are on the poller, unless the library isn't compiled: then those that have TLS, or will
+have it, are, because it is ours that keeps all promises, and the others are the event loop's own,
+as they are elsewhere. The environment variable ``TIDEGATE_TRANSPORTS`` changes that: ``loop`` is
+the event loop's own always, ``poller`` the poller also uncompiled. Servers on Linux always listen
+in it.
 """
 
 from __future__ import annotations

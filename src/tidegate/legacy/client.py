@@ -15,6 +15,7 @@ from ..client import (
     BACKOFF_MIN_DELAY,
     ClientProtocol,
     backoff,
+    is_about_file,
     is_certificate_error,
 )
 from ..core.arguments import check_headers, check_limits, check_seconds
@@ -349,7 +350,8 @@ def delays_of(cls: type[Connect]) -> Generator[float]:
 def process_exception(exc: Exception) -> Exception | None:
     """Say whether a failure to connect is worth another attempt.
 
-    With the older API everything is, except for a certificate that isn't trusted or is missing.
+    With the older API everything is, except for a certificate that isn't trusted or is missing, and
+    a file that an argument names and that isn't there.
 
     Args:
         exc: what happened.
@@ -358,7 +360,7 @@ def process_exception(exc: Exception) -> Exception | None:
         None to try again after a delay, else the exception to raise.
 
     """
-    return exc if is_certificate_error(exc) else None
+    return exc if is_certificate_error(exc) or is_about_file(exc) else None
 
 
 def unix_connect(

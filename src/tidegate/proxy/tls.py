@@ -41,6 +41,7 @@ def make_context(value: SSLLike | None, argument: str = "ssl") -> ssl.SSLContext
     Raises:
         OSError: if there is nothing under the path, or no certificate in it; it is an
             ``ssl.SSLError`` then.
+        TypeError: if it is something else.
     """
     if isinstance(value, ssl.SSLContext):
         return value
@@ -48,7 +49,11 @@ def make_context(value: SSLLike | None, argument: str = "ssl") -> ssl.SSLContext
         return ssl.create_default_context()
     if value is False:
         raise ValueError("TLS to a proxy cannot be switched off; use a URL without it")
-    path = os.fspath(value)
+    try:
+        path = os.fspath(value)
+    except TypeError:
+        kind = type(value).__name__
+        raise TypeError(f"{argument} must be an SSLContext, True or a path, not {kind}") from None
     try:
         if os.path.isdir(path):
             return ssl.create_default_context(capath=path)
@@ -56,7 +61,9 @@ def make_context(value: SSLLike | None, argument: str = "ssl") -> ssl.SSLContext
     except ssl.SSLError as exc:
         # OpenSSL doesn't say which file it was.
         what = f"there are no certificates in {path}, given as {argument}: {exc.strerror or exc}"
-        raise ssl.SSLError(exc.errno, what) from exc
+        error = ssl.SSLError(exc.errno, what)
+        error.filename = path
+        raise error from exc
     except OSError as exc:
         what = f"{exc.strerror or exc}, given as {argument}"
         raise type(exc)(exc.errno, what, path) from exc

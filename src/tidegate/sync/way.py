@@ -46,16 +46,20 @@ def open_way(dialling: Dialling, deadline: float | None) -> Way:
     sock: socket.socket | None = kwargs.pop("sock", None)
     unix = kwargs.pop("unix", False)
     path = kwargs.pop("path", None)
-    if sock is None and not unix:
+    if sock is not None:
+        return begin(sock, dialling, deadline, kwargs)
+    if kwargs.get("ssl"):
+        # If it names a file that isn't there, there needs to be no connection.
+        kwargs["ssl"] = make_context(kwargs["ssl"])
+    if not unix:
         proxy = dialling.proxy
         if proxy is not None and (proxy is not True or may_have_proxy()):
             return open_on_route(dialling, deadline, kwargs)
         return open_directly(dialling, deadline, kwargs)
-    if sock is None:
-        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with closing_on_error(sock):
-            sock.settimeout(time_left(deadline))
-            sock.connect(os.fspath(path))
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with closing_on_error(sock):
+        sock.settimeout(time_left(deadline))
+        sock.connect(os.fspath(path))
     return begin(sock, dialling, deadline, kwargs)
 
 

@@ -192,6 +192,8 @@ class connect(Dialling):
         kwargs = self.below()
         ws_uri = self.ws_uri
         ssl = kwargs.pop("ssl", None)
+        # If it names a file that isn't there, there needs to be no connection.
+        context = make_context(ssl) if ws_uri.secure else None
         name = kwargs.pop("server_hostname", None)
         stream = kwargs.pop("sock", None)
         if kwargs.pop("unix", False):
@@ -207,7 +209,7 @@ class connect(Dialling):
                 user_agent_header=self.user_agent_header,
                 logger=self.logger,
                 send_proxy_header=self.send_proxy_header,
-                ssl=ssl,
+                ssl=context,
                 server_hostname=name,
                 **kwargs,
             )
@@ -215,7 +217,6 @@ class connect(Dialling):
             kwargs.setdefault("host", ws_uri.host)
             kwargs.setdefault("port", ws_uri.port)
             way = await open_tcp(**kwargs)
-        context = make_context(ssl) if ws_uri.secure else None
         await secure(way, self.send_proxy_header, context, name)
         return way, None
 
