@@ -16,6 +16,7 @@ cdef class Carrier(Link):
     cdef readonly int fd
     cdef public object layers
     cdef public bytearray unsent
+    cdef public bint dropped
     cdef public double timer_at
     cdef bint reading
     cdef public bint owned

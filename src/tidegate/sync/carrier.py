@@ -68,6 +68,9 @@ class Carrier(Link):
         self.fd = sock.fileno()
         self.layers: Layers | None = None
         self.unsent = bytearray()
+        # Whether what had to be sent was given up, or couldn't be sent: the connection is about to
+        # be gone.
+        self.dropped = False
         self.timer_at = NEVER
         self.reading = True
         # Whether a thread reads from the socket, how many wait for it to take something, and how
@@ -144,7 +147,7 @@ class Carrier(Link):
         """Send what there was no room for."""
         n = self.transmit(bytes(self.unsent[:MOST_SENT]))
         del self.unsent[:n]
-        if self.unsent or self.life.state == GONE:
+        if self.unsent or self.dropped or self.life.state == GONE:
             return
         # A large one keeps its memory.
         self.unsent = bytearray()
@@ -170,17 +173,22 @@ class Carrier(Link):
 
     def output_broken(self, exc: OSError) -> None:
         """Take in that nothing can be sent any more; what was received before counts still."""
-        self.unsent.clear()
-        self.eof_written = True
         self.cause = exc
-        if self.owned:
-            self.shut_down()
-            return
-        self.receive_rest()
-        self.end(exc)
+        self.drop()
+        if not self.owned:
+            self.receive_rest()
+            self.end(exc)
 
     def receive_rest(self) -> None:
         """Take in what came before the connection broke."""
+
+    def drop(self) -> None:
+        """Give up what is to be sent, and have the thread that reads, if there is one, go on."""
+        self.unsent.clear()
+        self.eof_written = True
+        self.dropped = True
+        if self.owned:
+            self.shut_down()
 
     # Waiting
 
@@ -212,12 +220,15 @@ class Carrier(Link):
             finally:
                 self.enter_again()
                 self.waiting -= 1
-            if self.life.state == GONE:
                 self.close_socket()
-            elif there_is:
+            if self.unsent:
+                if not there_is:
+                    raise TimeoutError("the peer doesn't take what is sent")
                 self.send_rest()
-            else:
-                raise TimeoutError("the peer doesn't take what is sent")
+        if self.dropped:
+            # Not before it is known why, which the thread that reads finds out.
+            while self.life.state != GONE:
+                self.wait_for_bell(None)
         if self.life.state == GONE:
             raise self.closed_error()
 
@@ -283,11 +294,8 @@ class Carrier(Link):
         """End the connection without waiting for anything."""
         if self.life.state == GONE:
             return
-        self.unsent.clear()
-        self.eof_written = True
-        if self.owned:
-            self.shut_down()
-        else:
+        self.drop()
+        if not self.owned:
             self.end(None)
 
     # What the link calls

@@ -187,7 +187,7 @@ class Channel(Reception):
                 self.senders += 1
                 try:
                     plain = self.write_plain(message)
-                    if plain and self.unsent:
+                    if plain and (self.unsent or self.dropped):
                         self.drain_until(None if timeout is None else time.monotonic() + timeout)
                 finally:
                     self.sender_left()
@@ -212,7 +212,7 @@ class Channel(Reception):
         try:
             self.writer.write_data(opcode, data, fin, compress)
             self.flush()
-            if self.unsent:
+            if self.unsent or self.dropped:
                 self.drain_until(deadline)
         finally:
             self.sender_left()

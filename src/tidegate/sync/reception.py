@@ -82,7 +82,7 @@ class Reception(Carrier):
         finally:
             self.enter_again()
             self.owned = False
-            if self.forgotten:
+            if self.forgotten or self.dropped:
                 self.forgotten = False
                 self.attendant.look(self)
             if self.life.state == GONE:
@@ -208,6 +208,10 @@ class Reception(Carrier):
             if writable and self.unsent:
                 self.send_rest()
             if self.life.state == GONE:
+                return 0
+            if self.dropped and not self.owned:
+                self.receive_rest()
+                self.end(self.cause)
                 return 0
             writes = 2 if self.unsent and not self.senders else 0
             if self.owned:
