@@ -38,13 +38,14 @@ def test_shutdown_closes_and_joins():
         until(lambda: len(server.connections) == 20)
         server.shutdown()
         assert not server.handler_threads
+        # Another server can have the port.
+        assert server.fileno() == -1
         for client in clients:
             with pytest.raises(ConnectionClosedOK, match="1001"):
                 client.recv()
         with pytest.raises(OSError):
             connect(address_of_closed(server))
         server.shutdown()
-    assert server.socket.fileno() == -1
 
 
 def address_of_closed(server):
@@ -397,7 +398,8 @@ def echo(connection):
         connection.send(message)
 server = serve(echo, "127.0.0.1", 0)
 uri = f"ws://127.0.0.1:{server.socket.getsockname()[1]}/"
-threading.Thread(target=server.serve_forever, daemon=True).start()
+accepting = threading.Thread(target=server.serve_forever, daemon=True)
+accepting.start()
 client = connect(uri)
 """
 
@@ -421,6 +423,8 @@ assert client.recv() == "parent"
 assert client.ping().wait(20)
 client.close()
 server.shutdown()
+assert server.fileno() == -1
+accepting.join()
 assert threading.active_count() == 1, threading.enumerate()
 """,
     "interrupt": """

@@ -85,8 +85,9 @@ class Server:
         # Sockets of which there is no connection yet.
         self.arriving: set[socket.socket] = set()
         self.closing = False
-        # How many threads accept connections.
-        self.acceptors = 0
+        # The threads that accept connections, and what is notified when one stops to.
+        self.acceptors: set[threading.Thread] = set()
+        self.left = threading.Condition(self.lock)
         self.waker, self.wakee = socket.socketpair()
         sock.setblocking(False)
         self.logger.info("server listening on %s", get_socket_name(sock))
@@ -128,7 +129,7 @@ class Server:
         with self.lock:
             if self.closing:
                 return
-            self.acceptors += 1
+            self.acceptors.add(threading.current_thread())
         try:
             with selectors.DefaultSelector() as selector:
                 selector.register(self.socket, selectors.EVENT_READ)
@@ -138,15 +139,23 @@ class Server:
                     if not self.closing:
                         self.accept()
         finally:
-            self.stop_accepting(1)
+            self.stop_accepting()
 
-    def stop_accepting(self, leaving: int) -> None:
-        """Close the sockets when nobody waits for them any more."""
+    def stop_accepting(self) -> None:
+        """Accept no more in this thread; close the sockets when none waits for them any more."""
         with self.lock:
-            self.acceptors -= leaving
+            self.acceptors.discard(threading.current_thread())
             if self.closing and not self.acceptors:
                 self.wakee.close()
                 self.socket.close()
+            self.left.notify_all()
+
+    def wait_for_acceptors(self) -> None:
+        """Wait until no thread accepts any more, but for this one, and those that a child lacks."""
+        this = threading.current_thread()
+        with self.lock:
+            while any(each is not this and each.is_alive() for each in self.acceptors):
+                self.left.wait()
 
     def accept(self) -> None:
         """Accept a connection, and serve it in a thread of its own."""
@@ -266,6 +275,7 @@ class Server:
             thread.join()
         for connection in connections:
             connection.wait_closed()
+        self.wait_for_acceptors()
         get_attendant().rest()
         self.logger.info("server closed")
 
@@ -277,7 +287,9 @@ class Server:
             self.closing = True
         self.logger.info("server closing")
         self.waker.close()
-        self.stop_accepting(0)
+        with self.lock:
+            if not self.acceptors:
+                self.stop_accepting()
         if self.clean_up is not None:
             self.clean_up()
 
