@@ -189,6 +189,31 @@ async def test_a_peer_that_does_not_read(face):
         assert connection.state is State.CLOSED
 
 
+async def test_a_send_that_waits_is_told_of_the_end(face):
+    """What was given up doesn't count as sent."""
+    outcomes = []
+    async with (
+        raw.server(face, lambda sock: None) as address,
+        face.connect(uri_of(address), close_timeout=0.1, compression=None) as connection,
+    ):
+
+        async def send():
+            try:
+                await connection.send(bytes(20_000_000))
+            except Exception as exc:
+                outcomes.append(exc)
+            else:
+                outcomes.append(None)
+
+        async with face.meanwhile(send):
+            while not connection.buffered_amount:
+                await face.sleep(0.001)
+            await face.close(connection)
+            assert connection.state is State.CLOSED
+    assert isinstance(outcomes[0], ConnectionClosedError)
+    assert outcomes[0].sent.code == 1000
+
+
 async def test_a_peer_that_leaves_without_a_word(face):
     async with (
         raw.server(face, lambda sock: sock.close()) as address,
