@@ -4,6 +4,7 @@ Nothing else imports this module.
 """
 
 from .asyncio.poller cimport syscalls
+from .core.link cimport Link
 from .wire cimport kernels
 from .wire cimport reader as wire_reader
 from .wire cimport writer as wire_writer
@@ -150,6 +151,10 @@ def received_in_room(FrameReader reader not None, Py_ssize_t n):
     reader.received_in_room(n)
 
 
+def discard(FrameReader reader not None):
+    reader.discard()
+
+
 # wire/writer.py
 
 
@@ -163,3 +168,20 @@ def write_text(FrameWriter writer not None, str text not None):
 
 def write_bytes(FrameWriter writer not None, int opcode, bytes data not None):
     writer.write_bytes(opcode, data)
+
+
+# core/link.py: what a face gets, and what it has called.
+
+
+cdef class Face(Link):
+    def take_message(self):
+        return self.take()
+
+    def expect_message(self):
+        self.nothing_to_take()
+
+    cdef object receivable(self):
+        self.on_receivable()
+
+    cdef object changed(self):
+        self.on_changed()

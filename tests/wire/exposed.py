@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import SimpleNamespace
 from typing import Any
 
+from tidegate.core.link import Link
 from tidegate.wire import kernels as python_kernels
 from tidegate.wire import reader, writer
 
@@ -20,6 +21,7 @@ READER_METHODS = [
     "rest",
     "room",
     "received_in_room",
+    "discard",
 ]
 WRITER_METHODS = ["write_text", "write_bytes"]
 
@@ -32,12 +34,31 @@ kernels: Any = python_kernels
 methods: Any
 """Methods of FrameReader and FrameWriter, as functions."""
 
+Face: Any
+"""A `Link` whose methods a subclass in Python can have: ``on_receivable`` and ``on_changed``."""
+
 if compiled:
     from tidegate import _exposed
 
     kernels = compiled_kernels = methods = _exposed
     CONTROL = _exposed.CONTROL
+    Face = _exposed.Face
 else:
+
+    class PythonFace(Link):
+        def take_message(self):
+            return self.take()
+
+        def expect_message(self):
+            self.nothing_to_take()
+
+        def receivable(self):
+            self.on_receivable()
+
+        def changed(self):
+            self.on_changed()
+
+    Face = PythonFace
     CONTROL = reader.CONTROL
     methods = SimpleNamespace(
         **{name: getattr(reader.FrameReader, name) for name in READER_METHODS},

@@ -260,6 +260,7 @@ class Link:
             if self.full and self.life.state < CLOSING:
                 # What it answers has to find room first.
                 self.hold |= ROOM
+                self.life.not_reading()
                 break
             if self.over_budget():
                 self.yield_turn()
@@ -331,9 +332,11 @@ class Link:
         life = self.life
         while True:
             wanted = self.reception == WAITING and not reader.has_message()
-            # After a Close frame was sent, messages beyond the limit are of no use any more.
             discards = life.state >= CLOSING
-            reader.discarding = discards and reader.held > self.high
+            if discards and reader.held > self.high:
+                # After a Close frame was sent, messages beyond the limit are of no use any more,
+                # nor are those behind them when there is room again: they would leave a gap.
+                reader.discard()
             if reader.held > self.high and not wanted and not discards:
                 self.hold |= QUEUE
                 life.not_reading()
@@ -348,7 +351,7 @@ class Link:
                     if self.hold & QUEUE:
                         self.read_again()
                     return
-            elif reader.held <= self.high:
+            else:
                 reader.put(message)
 
     def read_again(self) -> None:
@@ -512,7 +515,9 @@ class Link:
 
     def farewell(self, limit: float) -> None:
         """End without a closing handshake when what was sent is out, or after so many seconds."""
-        self.life.enter(ENDING)
+        if self.life.enter(ENDING):
+            # The peer's end may be behind messages for which there is no room.
+            self.discard()
         self.life.hurry(limit)
         self.changed()
 

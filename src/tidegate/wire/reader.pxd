@@ -123,6 +123,7 @@ cdef class FrameReader:
     @cython.locals(fragments=int)
     cdef object next_message(self, bint join)
     cdef object assemble(self, bint join)
+    cdef object discard(self)
     cdef object pop(self)
     cpdef object pop_fragment(self)
     cpdef bint has_message(self)

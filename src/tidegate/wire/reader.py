@@ -568,10 +568,10 @@ class FrameReader:
         partial = self.partial
         if first:
             text = self.opcode == TEXT
-            if self.fin:
-                return data.decode() if text else data
             if self.discarding:
                 return None
+            if self.fin:
+                return data.decode() if text else data
             partial = self.partial = Fragments(text)
             if self.queue is None:
                 self.queue = collections.deque()
@@ -591,6 +591,11 @@ class FrameReader:
         return None
 
     # Messages that wait to be taken
+
+    def discard(self) -> None:
+        """Give no message any more but those that were begun; nobody wants others."""
+        self.discarding = True
+        self.simple = False
 
     def drop(self) -> None:
         """Forget all messages."""
