@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 from typing import TYPE_CHECKING
 
 from .datastructures import Headers, MultipleValuesError
@@ -307,6 +306,8 @@ def backoff(
         factor: how much longer each delay is than the one before.
 
     """
+    import random
+
     yield random.random() * initial_delay
     delay = min_delay
     while delay < max_delay:

@@ -55,7 +55,7 @@ import typing as t
 import warnings
 
 from .imports import lazy_import, warn_of_attribute
-from .printable import printable, text_of, without_user_info
+from .printable import printable, without_user_info
 
 if t.TYPE_CHECKING:
     from .frames import Close
@@ -328,6 +328,8 @@ class ProxyError(InvalidHandshake):
         for challenge in response.headers.get_all("Proxy-Authenticate"):
             lines.append(f"  challenge: {printable(challenge)}")
         if response.body:
+            from .bodies import text_of
+
             lines.append(f"  body: {printable(text_of(response.body), 1024)}")
         return lines
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http
 import logging
 import os
 import typing as t
@@ -41,8 +40,8 @@ LoggerLike = logging.Logger | logging.LoggerAdapter[t.Any]
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 """The path of a Unix socket."""
 
-StatusLike = http.HTTPStatus | int
-"""An HTTP status code."""
+StatusLike = int
+"""An HTTP status code; each of `http.HTTPStatus` is an int."""
 
 Origin = t.NewType("Origin", str)
 """The value of an ``Origin`` header."""

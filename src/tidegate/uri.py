@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import ipaddress
 import re
 import urllib.parse
 
@@ -191,6 +190,8 @@ def _quote(uri: str, text: str) -> str:
 
 
 def _parse_ipv6(uri: str, host: str) -> str:
+    import ipaddress
+
     # RFC 6874, section 2: the "%" before the name of the interface is itself quoted.
     host = host.replace("%25", "%", 1)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import binascii
-import hashlib
 import os
 import sys
 import typing as t
@@ -47,6 +46,8 @@ def accept_key(key: str) -> str:
 
     See RFC 6455, section 4.2.2.
     """
+    import hashlib
+
     digest = hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest()
     return binascii.b2a_base64(digest, newline=False).decode()
 

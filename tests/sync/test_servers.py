@@ -453,6 +453,9 @@ def test_programs_end_without_a_trace(ending):
             "dev",
             "-W",
             "ignore::ResourceWarning",
+            # A program that forks beside threads is told so from Python 3.12 on.
+            "-W",
+            "ignore:This process:DeprecationWarning",
             "-c",
             PROGRAM + ENDINGS[ending],
         ],

@@ -10,6 +10,7 @@ import time
 import typing as t
 
 from ..asyncio.client import ClientConnection, connect
+from ..bodies import text_of
 from ..exceptions import (
     ConcurrencyError,
     ConnectionClosed,
@@ -25,7 +26,7 @@ from ..frames import CloseCode, Opcode
 from ..headers import validate_subprotocols
 from ..hints import hint_of
 from ..http11 import Request, Response
-from ..printable import printable, text_of, without_password, without_user_info
+from ..printable import printable, without_password, without_user_info
 from ..proxy.command import chosen_proxy, complete_uri, with_options
 from ..proxy.tls import make_context as trusting
 from ..typing import Subprotocol

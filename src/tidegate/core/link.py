@@ -9,7 +9,7 @@ its own affair.
 from __future__ import annotations
 
 import logging
-import random
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -703,7 +703,7 @@ class Link:
 
         """
         while data is None or data in self.pending_pings:
-            data = random.getrandbits(32).to_bytes(4, "big")
+            data = os.urandom(4)
         self.protocol.send_ping(data)
         # Not the clock of a loop, which may stand still during a turn, and count milliseconds.
         self.pending_pings[data] = (answered, time.perf_counter())

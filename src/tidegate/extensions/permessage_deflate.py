@@ -17,7 +17,6 @@ from ..exceptions import (
 from ..frames import Frame
 from ..typing import BytesLike, ExtensionName, ExtensionParameter
 from .base import ClientExtensionFactory, Extension, ServerExtensionFactory
-from .deflate import MessageDeflater, MessageInflater
 
 __all__ = [
     "ClientPerMessageDeflateFactory",
@@ -71,6 +70,9 @@ class PerMessageDeflate(Extension):
         self.remote_max_window_bits = remote_max_window_bits
         self.local_max_window_bits = local_max_window_bits
         self.compress_settings = compress_settings or {}
+        # Together with zlib-ng they are loaded when compression was agreed on.
+        from .deflate import MessageDeflater, MessageInflater
+
         self.deflater = MessageDeflater(
             local_max_window_bits, local_no_context_takeover, self.compress_settings
         )
