@@ -1,13 +1,13 @@
-"""Text from elsewhere, for people."""
+"""Bodies of answers that refuse, for people."""
 
 from __future__ import annotations
 
 import pytest
 
+from tidegate.bodies import MAX_BODY, text_of
 from tidegate.datastructures import Headers
 from tidegate.exceptions import InvalidProxyStatus
 from tidegate.http11 import Response
-from tidegate.printable import MAX_BODY, text_of
 from tidegate.proxy import Proxy
 
 PAGE = b"""<?xml version="1.0" encoding="UTF-8" ?>
