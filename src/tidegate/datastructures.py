@@ -76,6 +76,16 @@ class Headers(MutableMapping[str, str]):
                 values[key] = value
         return self
 
+    @classmethod
+    def from_parts(
+        cls, items: list[tuple[str, str]], values: dict[str, str | list[str]]
+    ) -> Headers:
+        """Give headers of what `tidegate.wire.heads.split_request` gave, which becomes theirs."""
+        self = cls.__new__(cls)
+        self._list = items
+        self._dict = values
+        return self
+
     def _add_another(self, key: str, value: str) -> None:
         known = self._dict[key]
         if isinstance(known, list):

@@ -32,6 +32,7 @@ from .exceptions import (
 from .identity import PRODUCT
 from .printable import printable
 from .streams import StreamReader
+from .wire.heads import split_request
 
 __all__ = [
     "SERVER",
@@ -262,15 +263,13 @@ def parse_whole_request_head(head: bytes | bytearray) -> Request:
 
 def _parse_usual_request(head: bytes | bytearray) -> Request | None:
     """Give the request, None if it is long or malformed: another parser finds out in what way."""
-    if len(head) <= MAX_LINE_LENGTH:
-        text = head.decode("iso-8859-1")
-        match = _request_line_re.match(text)
-        if match is not None:
-            headers = _parse_all_headers(text, match.end())
-            if headers is not None:
-                method, path, protocol = match.groups()
-                return Request(path, headers, method, protocol)
-    return None
+    if len(head) > MAX_LINE_LENGTH:
+        return None
+    parts = split_request(bytes(head), MAX_NUM_HEADERS)
+    if parts is None:
+        return None
+    method, path, protocol, items, values = parts
+    return Request(path, Headers.from_parts(items, values), method, protocol)
 
 
 def parse_response(head: bytes | bytearray, proxy: bool = False) -> Response:
@@ -550,9 +549,10 @@ def check_no_body(headers: Headers) -> None:
         InvalidMessage: if there is a body; it is a ValueError.
         SecurityError: if its length isn't clear.
     """
-    if "transfer-encoding" in headers:
+    values = headers._dict
+    if "transfer-encoding" in values:
         raise InvalidMessage("unsupported request body: transfer codings aren't supported")
-    if "content-length" in headers and _get_content_length(headers) != 0:
+    if "content-length" in values and _get_content_length(headers) != 0:
         raise InvalidMessage("unsupported request body")
 
 

@@ -38,6 +38,7 @@ from .imports import lazy_import
 from .protocol import CONNECTING, OPEN, SERVER, Protocol, State
 from .streams import StreamReader
 from .utils import accept_key, without_frames
+from .wire.heads import accept_usual_key, key_of_usual_upgrade
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -236,13 +237,17 @@ class ServerProtocol(Protocol):
             raise InvalidProtocol(request.protocol)
         headers = request.headers
 
-        check_head(headers)
-        key = check_request_headers(headers)
+        key = key_of_usual_upgrade(headers._dict)
+        if key is not None:
+            accept = accept_usual_key(key)
+        else:
+            check_head(headers)
+            accept = accept_key(check_request_headers(headers))
         self.origin = self.process_origin(headers)
         extensions_header, extensions = self.process_extensions(headers)
         self.extensions = extensions
         self.subprotocol = self.process_subprotocol(headers)
-        return accept_key(key), extensions_header, self.subprotocol
+        return accept, extensions_header, self.subprotocol
 
     def process_origin(self, headers: Headers) -> Origin | None:
         """Check the Origin header (RFC 6455, section 10.2).
@@ -278,11 +283,10 @@ class ServerProtocol(Protocol):
             InvalidHandshake: if the request's header is malformed, or no subprotocol suits.
 
         """
-        offered = [
-            subprotocol
-            for value in headers.get_all("Sec-WebSocket-Protocol")
-            for subprotocol in parse_subprotocol(value)
-        ]
+        offered: list[Subprotocol] = []
+        if "Sec-WebSocket-Protocol" in headers:
+            for value in headers.get_all("Sec-WebSocket-Protocol"):
+                offered += parse_subprotocol(value)
         return self.select_subprotocol(offered)
 
     def select_subprotocol(self, subprotocols: Sequence[Subprotocol]) -> Subprotocol | None:
@@ -446,9 +450,9 @@ def negotiate_extensions(
     headers: Headers, available: Sequence[ServerExtensionFactory] | None
 ) -> tuple[str | None, list[Extension]]:
     """Negotiate the extensions of a request; see `ServerProtocol.process_extensions`."""
-    values = headers.get_all("Sec-WebSocket-Extensions")
-    if not values or not available:
+    if not available or "Sec-WebSocket-Extensions" not in headers:
         return None, []
+    values = headers.get_all("Sec-WebSocket-Extensions")
     response: list[ExtensionHeader] = []
     accepted: list[Extension] = []
     # In the client's order of preference; the first offer of each that suits is taken.
