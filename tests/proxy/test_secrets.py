@@ -7,12 +7,13 @@ import io
 import traceback
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tidegate import Client
 from tidegate.cli import main
 from tidegate.exceptions import InvalidProxy, InvalidURI
+from tidegate.proxy.command import complete_uri
 from tidegate.proxy.url import parse_proxy, parse_proxy_url
 from tidegate.uri import parse_uri
 
@@ -89,6 +90,63 @@ def test_uris(form, password):
     with pytest.raises(InvalidURI) as caught:
         parse_uri(form.replace("PASSWORD", password))
     assert password not in everything_of(caught.value)
+
+
+# Anything that people, scripts and copying make of a URL.
+junk = st.text("/#?[]@:%,; \\.\u2100-1x", max_size=4)
+broken_urls = st.builds(
+    "{}{}{}{}PASSWORD{}@{}{}".format,
+    st.sampled_from(["http", "https", "ws", "wss", "socks5h", "gopher", "me", ""]),
+    st.sampled_from(["://", ":/", ":", "//", "/", ""]),
+    junk,
+    st.sampled_from(["", "me:", "m/e:", "@:"]),
+    junk,
+    junk,
+    st.sampled_from(["host", "host:99999", "[::1", "ho st", ""]),
+)
+
+
+@given(form=broken_urls, password=passwords)
+def test_whatever_is_wrong(form, password):
+    url = form.replace("PASSWORD", password)
+    for parse in (parse_proxy, parse_proxy_url, parse_uri):
+        try:
+            parse(url)
+        except (InvalidProxy, InvalidURI) as exc:
+            assert password not in everything_of(exc)
+
+
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(form=broken_urls)
+def test_whatever_is_wrong_in_commands_and_logs(form, caplog):
+    caplog.set_level("DEBUG")
+    caplog.clear()
+    url = form.replace("PASSWORD", "s3cr3tword")
+    for arguments in (
+        ["connect", "--", url],
+        ["route", "--", url],
+        ["route", f"--proxy={url}", "ws://example.com"],
+    ):
+        if arguments[1] == "--" and not is_malformed(complete_uri(url)):
+            # It would connect; what is behind the host isn't secret.
+            continue
+        output = io.StringIO()
+        with (
+            contextlib.redirect_stdout(output),
+            contextlib.redirect_stderr(output),
+            contextlib.suppress(SystemExit),
+        ):
+            main(arguments)
+        assert "s3cr3tword" not in output.getvalue()
+    assert "s3cr3tword" not in caplog.text
+
+
+def is_malformed(uri):
+    try:
+        parse_uri(uri)
+    except InvalidURI:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("form", PROXIES)
