@@ -129,9 +129,15 @@ class ClientProtocol(Protocol):
         try:
             response = yield from read_response(reader, self.take_refusal)
         except Exception as exc:
-            self.handshake_exc = InvalidMessage("did not receive a valid HTTP response")
+            # That its explanation is cut off doesn't make a refusal less of one.
+            refusal = self.known_refusal() if isinstance(exc, EOFError) else None
+            if refusal is not None:
+                self.handshake_exc = refusal
+                self.events.append(refusal.response)
+            else:
+                self.handshake_exc = InvalidMessage("did not receive a valid HTTP response")
+                add_hint(self.handshake_exc, hint_for_answer(self.uri, beginning))
             self.handshake_exc.__cause__ = without_frames(exc)
-            add_hint(self.handshake_exc, hint_for_answer(self.uri, beginning))
         else:
             if self.debug:
                 self.logger.debug("< HTTP/1.1 %d %s", response.status_code, response.reason_phrase)

@@ -7,6 +7,7 @@ import socket
 
 import pytest
 
+from tidegate.client import process_exception
 from tidegate.exceptions import (
     InvalidHandshake,
     InvalidMessage,
@@ -285,6 +286,31 @@ async def test_a_response_of_several_packets(face):
         face.connect(uri_of(address), close_timeout=0.1) as connection,
     ):
         assert await connection.recv() == "early"
+
+
+@pytest.mark.parametrize(
+    ("answer", "body"),
+    [
+        (b"HTTP/1.1 403 No\r\nContent-Length: 100\r\n\r\nonly th", b"only th"),
+        (b"HTTP/1.1 403 No\r\nTransfer-Encoding: chunked\r\n\r\n64\r\nonly th", b""),
+    ],
+)
+async def test_a_refusal_whose_body_is_cut_off(face, answer, body):
+    """It isn't taken for an error of the network, after which connecting is tried again."""
+
+    def script(sock):
+        raw.read_head(sock)
+        sock.sendall(answer)
+        sock.shutdown(socket.SHUT_WR)
+
+    async with raw.server(face, script, opened=False) as address:
+        with pytest.raises(InvalidStatus) as caught:
+            async with face.connect(uri_of(address)):
+                pass
+    assert caught.value.response.status_code == 403
+    assert caught.value.response.body == body
+    assert isinstance(caught.value.__cause__, EOFError)
+    assert process_exception(caught.value) is caught.value
 
 
 async def test_a_refusal_whose_body_does_not_end(face):

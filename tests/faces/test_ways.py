@@ -80,6 +80,13 @@ async def test_files_that_are_no_certificates(face, argument, kind, tmp_path):
     assert process_exception_of_older_api(caught.value) is caught.value
 
 
+async def test_errors_of_tls_say_with_whom(face):
+    async with face.serve(echo) as (address, _):
+        with pytest.raises(ssl.SSLError, match=f"127.0.0.1:{address[1]}: "):
+            async with face.connect(f"wss://127.0.0.1:{address[1]}/"):
+                pass
+
+
 async def test_arguments_that_are_no_tls(face):
     with pytest.raises(TypeError, match="ssl must be an SSLContext, True or a path, not int"):
         async for _ in face.reconnect("wss://127.0.0.1:9/", reconnect_limit=1, ssl=5):

@@ -217,7 +217,8 @@ class connect(Dialling):
             kwargs.setdefault("host", ws_uri.host)
             kwargs.setdefault("port", ws_uri.port)
             way = await open_tcp(**kwargs)
-        await secure(way, self.send_proxy_header, context, name)
+        peer = f"{ws_uri.host}:{ws_uri.port}"
+        await secure(way, self.send_proxy_header, context, name, peer)
         return way, None
 
     async def make_connection(self, nursery: trio.Nursery | None) -> ClientConnection:

@@ -112,7 +112,10 @@ async def connect_on_route(
                 with time_limit(attempt.limit):
                     direct: dict[str, t.Any] = {"host": ws_uri.host, "port": ws_uri.port} | kwargs
                     way = await open_tcp(**direct)
-                    await secure(way, send_proxy_header, context, server_hostname)
+                    await secure(
+                        *(way, send_proxy_header, context, server_hostname),
+                        f"{ws_uri.host}:{ws_uri.port}",
+                    )
             else:
                 target_of = Target(
                     kwargs.get("host") or ws_uri.host, kwargs.get("port") or ws_uri.port
@@ -140,15 +143,14 @@ async def secure(
     send_proxy_header: t.Any,
     context: ssl_module.SSLContext | None,
     server_hostname: str | None,
+    peer: str,
 ) -> None:
     """Send the PROXY protocol header, if there is to be one, and begin TLS with the server."""
     try:
         if send_proxy_header:
             await announce(way, send_proxy_header)
         if context is not None:
-            await way.start_tls(
-                context, server_hostname=server_hostname, peer=server_hostname or "the server"
-            )
+            await way.start_tls(context, server_hostname=server_hostname, peer=peer)
     except BaseException:
         await way.aclose()
         raise
