@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import re
 import ssl
 import warnings
 
 import pytest
+from werkzeug.routing import Map, Rule
 
 from tidegate.client import process_exception
 from tidegate.exceptions import ProxyCertificateError, ProxyError, ProxyTimeout
@@ -376,8 +378,6 @@ async def test_tls_on_a_unix_socket(face, tmp_path, certificates):
 
 
 async def test_router(face):
-    from werkzeug.routing import Map, Rule
-
     async def greet(connection, name):
         await connection.send(f"hello, {name}")
 
@@ -495,6 +495,33 @@ def test_arguments(face, function):
         del reference[name]
         found.pop(name, None)
     assert {name: default for name, default in found.items() if name not in own} == reference
+
+
+async def test_misspelt_arguments(face):
+    """They are refused before anything is done, with what was meant."""
+    meant = re.escape("unexpected keyword argument 'ping_intervall'; did you mean ping_interval=?")
+    with pytest.raises(TypeError, match=rf"connect\(\) got an {meant}"):
+        async with face.connect("ws://127.0.0.1:1/", ping_intervall=1):
+            pass
+    with pytest.raises(TypeError, match=rf"connect\(\) got an {meant}"):
+        async with face.unix_connect("/nonexistent", ping_intervall=1):
+            pass
+    with pytest.raises(Exception) as raised:
+        async with face.serve(echo, ping_intervall=1):
+            pass
+    assert re.search(rf"serve\(\) got an {meant}", str(alone(raised.value)))
+    with pytest.raises(Exception) as raised:
+        async with face.route(Map([]), create_routr=None):
+            pass
+    assert "did you mean create_router=?" in str(alone(raised.value))
+
+
+def alone(exc):
+    """Give the exception that a group consists of."""
+    while isinstance(exc, ExceptionGroup):
+        [exc] = exc.exceptions
+    assert type(exc) is TypeError
+    return exc
 
 
 async def test_both_ends_say_the_same(face):

@@ -365,7 +365,7 @@ def test_a_thread_cannot_be_had(monkeypatch, caplog):
 
     with serving(echo) as uri:
         with monkeypatch.context() as patched:
-            patched.setattr("tidegate.sync.server.threading.Thread.start", start)
+            patched.setattr("tidegate.sync.running.threading.Thread.start", start)
             with socket.create_connection(tuple_of(uri)) as sock:
                 sock.settimeout(LONG)
                 try:

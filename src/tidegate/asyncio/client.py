@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from typing import TYPE_CHECKING, Any, Unpack
 
 from ..client import ClientProtocol, backoff, process_exception
+from ..core.connecting import Connecting, uri_or_local
 from ..core.dialling import (
     MAX_REDIRECTS,
     ConnectionEvent,
-    Dialling,
     raise_opening_error,
     send_request,
     timed_out,
@@ -28,8 +27,7 @@ from .transports import create_connection as create_tcp_connection
 from .transports import create_unix_connection
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Generator, Sequence
-    from types import TracebackType
+    from collections.abc import Awaitable, Callable, Generator, Sequence
 
     from ..extensions.base import ClientExtensionFactory
     from ..proxy import Passage, ProxyLike
@@ -133,7 +131,7 @@ class ClientConnection(Connection):
         self._check_opening()
 
 
-class connect(Dialling):
+class connect(Connecting[ClientConnection]):
     """Connect to a WebSocket server.
 
     There are three ways to use it. Await it::
@@ -296,7 +294,10 @@ class connect(Dialling):
             listener=listener,
         )
         self.connection: ClientConnection | None = None
-        self.entering = False
+
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        """Let some time pass."""
+        return asyncio.sleep(seconds)
 
     # Connecting once
 
@@ -402,48 +403,6 @@ class connect(Dialling):
     def __await__(self) -> Generator[Any, None, ClientConnection]:
         return self.connect().__await__()
 
-    # async with connect(...) as ...: ...
-
-    async def __aenter__(self) -> ClientConnection:
-        if self.entering or self.connection is not None:
-            raise RuntimeError("connect() isn't reentrant")
-        self.entering = True
-        try:
-            self.connection = await self.connect()
-        finally:
-            self.entering = False
-        return await self.connection.__aenter__()
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        connection, self.connection = self.connection, None
-        assert connection is not None
-        await connection.__aexit__(exc_type, exc_value, traceback)
-
-    # async for ... in connect(...):
-
-    async def __aiter__(self) -> AsyncIterator[ClientConnection]:
-        reconnection = self.begin_reconnecting()
-        while True:
-            reconnection.connecting()
-            async with contextlib.AsyncExitStack() as stack:
-                try:
-                    connection = await stack.enter_async_context(self)
-                except Exception as exc:
-                    await asyncio.sleep(self.delay_after(exc, reconnection))
-                    continue
-                reconnection.connected(connection)
-                yield connection
-            delay = self.delay_after_end(connection, reconnection)
-            # While there is none, the old one isn't kept.
-            del connection
-            if delay is not None:
-                await asyncio.sleep(delay)
-
 
 def unix_connect(
     path: PathLike | None = None,
@@ -459,6 +418,4 @@ def unix_connect(
         **kwargs: the arguments of `connect`.
 
     """
-    if uri is None:
-        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
-    return connect(uri=uri, unix=True, path=path, **kwargs)
+    return connect(uri=uri_or_local(uri, kwargs), unix=True, path=path, **kwargs)

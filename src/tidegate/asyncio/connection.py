@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import codecs
 import socket
 from typing import TYPE_CHECKING, Any, Self, overload
 
 from ..core.arguments import limits
 from ..core.broadcast import broadcast
 from ..core.facts import Facts, log_connection, payload
+from ..core.pieces import Pieces
 from ..exceptions import ConcurrencyError, ConnectionClosedOK
 from ..frames import CloseCode
 from ..protocol import Protocol
@@ -214,47 +214,20 @@ class Connection(Channel, Facts, asyncio.BufferedProtocol, asyncio.Protocol):
             ConcurrencyError: if another coroutine is receiving.
 
         """
-        self.start_streaming()
-        reader = self.protocol.frame_reader
-        begun = False
-        decoder = None
+        pieces = Pieces(self, decode)
         try:
-            while True:
-                fragment = reader.pop_fragment()
-                if fragment is None:
-                    if self.failure is not None:
-                        self.fail_deferred()
-                    if self.ended:
-                        raise self.closed_error()
-                    if self.read_on() and reader.has_fragment():
-                        continue
-                    self.piece_waiter = self.loop.create_future()
-                    try:
-                        await self.piece_waiter
-                    finally:
-                        self.piece_waiter = None
-                    continue
-                begun = True
-                data, text, last = fragment
-                if reader.held <= self.low:
-                    self.read_on()
-                if text if decode is None else decode:
-                    if decoder is None:
-                        decoder = codecs.getincrementaldecoder("utf-8")()
-                    try:
-                        piece = decoder.decode(data, last)
-                    except UnicodeDecodeError as exc:
-                        self.undecodable(exc)
-                        await self.wait_closed()
-                        raise self.closed_error()  # noqa: B904 - its cause is the exception
+            while not pieces.complete:
+                piece = pieces.take()
+                if piece is not None:
                     yield piece
-                else:
-                    yield data
-                if last:
-                    begun = False
-                    return
+                    continue
+                self.piece_waiter = self.loop.create_future()
+                try:
+                    await self.piece_waiter
+                finally:
+                    self.piece_waiter = None
         finally:
-            self.stop_streaming(begun)
+            pieces.leave()
 
     # Pings
 

@@ -30,13 +30,13 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Sequence
     from types import TracebackType
 
+    from ..core.acceptance import ProcessRequest, ProcessResponse
     from ..extensions.base import ServerExtensionFactory
     from ..proxyprotocol.forwarded import ForwardedPolicy
     from ..proxyprotocol.gate import HeaderGate
     from ..proxyprotocol.policy import Endpoints, ProxyPolicy
     from ..typing import LoggerLike, Origin, PathLike, Subprotocol
     from .options import ServerOptions
-    from .server_connection import ProcessRequest, ProcessResponse
 
 __all__ = ["Limits", "Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
 
@@ -297,8 +297,8 @@ def serve(
     ) = None,
     compression: str | None = "deflate",
     # HTTP
-    process_request: ProcessRequest | None = None,
-    process_response: ProcessResponse | None = None,
+    process_request: ProcessRequest[ServerConnection] | None = None,
+    process_response: ProcessResponse[ServerConnection] | None = None,
     server_header: str | None = SERVER,
     # Timeouts
     open_timeout: float | None = 10,

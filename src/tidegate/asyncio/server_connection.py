@@ -21,13 +21,6 @@ if TYPE_CHECKING:
     from ..typing import StatusLike
     from .server import Server
 
-    ProcessRequest = Callable[
-        ["ServerConnection", Request], Awaitable[Response | None] | Response | None
-    ]
-    ProcessResponse = Callable[
-        ["ServerConnection", Request, Response], Awaitable[Response | None] | Response | None
-    ]
-
 __all__ = ["ServerConnection"]
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import http
-from collections.abc import Generator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Awaitable, Callable, Generator
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from ..http11 import Request, Response
 from ..protocol import OPEN
@@ -17,13 +17,18 @@ from ..utils import without_frames
 from .limits import PROXY
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from ..server import ServerProtocol
     from .limits import Limits
     from .link import Link
 
 __all__ = ["Answer", "OpeningOptions", "Question", "acceptance", "respond"]
+
+# What a program gives to `serve`, where it may be a coroutine function, and where it may not.
+Of = TypeVar("Of")
+ProcessRequest = Callable[[Of, Request], Awaitable[Response | None] | Response | None]
+ProcessResponse = Callable[[Of, Request, Response], Awaitable[Response | None] | Response | None]
+PlainProcessRequest = Callable[[Of, Request], Response | None]
+PlainProcessResponse = Callable[[Of, Request, Response], Response | None]
 
 # How long closing may take after a response that isn't 101, in seconds, whatever close_timeout is;
 # and after one for which the request wasn't waited for.

@@ -8,6 +8,7 @@ from typing import Any
 from ..exceptions import ConcurrencyError
 from ..protocol import State
 from .buffers import HEADROOM, SIZE, give_buffer, take_buffer
+from .sending import send_anything
 
 try:
     import cython
@@ -195,13 +196,7 @@ class Channel(Reception):
                     return
         finally:
             self.leave()
-        self.send_anything(message, text, compress, timeout)
-
-    def send_anything(
-        self, message: Any, text: bool | None, compress: bool | None, timeout: float | None
-    ) -> None:
-        """Send a message of any type; `send` does the most frequent cases itself."""
-        raise NotImplementedError
+        send_anything(self, message, text, compress, timeout)
 
     def write_one(
         self, opcode: int, data: Any, fin: bool, compress: bool | None, deadline: float | None

@@ -6,32 +6,34 @@ import inspect
 import time
 from typing import TYPE_CHECKING, Any
 
-from ..client import ClientProtocol, backoff, process_exception
-from ..core.arguments import check_path, take_renamed
+from ..client import backoff, process_exception
+from ..core.arguments import (
+    PROXY_ARGUMENTS,
+    check_path,
+    refuse_unknown_arguments,
+    take_renamed,
+)
+from ..core.connecting import uri_or_local
 from ..core.dialling import (
     MAX_REDIRECTS,
     ConnectionEvent,
-    Dialling,
-    raise_opening_error,
-    send_request,
     timed_out,
 )
 from ..exceptions import ProxyError
 from ..hints import explained
-from ..http11 import USER_AGENT, Response
-from ..protocol import CONNECTING, OPEN
-from .connection import Connection
+from ..http11 import USER_AGENT
+from .client_connection import ClientConnection
+from .reconnecting import Reconnecting
 from .way import open_way, opening_handshake
 
 if TYPE_CHECKING:
     import socket
     import ssl as ssl_module
-    from collections.abc import Callable, Generator, Iterator, Sequence
-    from types import TracebackType
+    from collections.abc import Callable, Generator, Sequence
 
     from ..datastructures import HeadersLike
     from ..extensions.base import ClientExtensionFactory
-    from ..proxy import Passage, ProxyLike
+    from ..proxy import ProxyLike
     from ..proxy.url import SSLLike
     from ..proxyprotocol.header import Header
     from ..typing import LoggerLike, Origin, PathLike, Subprotocol
@@ -46,77 +48,18 @@ __all__ = [
     "unix_reconnect",
 ]
 
-
-class ClientConnection(Connection):
-    """The client's end of a connection for threads. See `Connection`.
-
-    Attributes:
-        proxy: how the connection went through the proxy, with the route, the proxy's answer and
-            the time of each step; None without a proxy.
-
-    """
-
-    protocol: ClientProtocol
-    proxy: Passage | None = None
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        protocol: ClientProtocol,
-        *,
-        ping_interval: float | None = 20,
-        ping_timeout: float | None = 20,
-        close_timeout: float | None = 10,
-        max_queue: int | tuple[int | None, int | None] | None = 16,
-    ) -> None:
-        super().__init__(
-            sock,
-            protocol,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-            max_queue=max_queue,
-        )
-
-    def handshake(
-        self,
-        additional_headers: HeadersLike | None = None,
-        user_agent_header: str | None = USER_AGENT,
-        timeout: float | None = None,
-    ) -> None:
-        """Do the opening handshake.
-
-        Args:
-            additional_headers: headers to add to the request.
-            user_agent_header: value of the User-Agent header; None for none.
-            timeout: how long it may take, in seconds; None for no limit.
-
-        Raises:
-            InvalidHandshake: if the server doesn't accept the connection.
-            ConnectionError: if the connection is lost meanwhile.
-            TimeoutError: if it takes longer than ``timeout``.
-
-        """
-        deadline = None if timeout is None else time.monotonic() + timeout
-        with self.lock:
-            send_request(self, additional_headers, user_agent_header)
-            while self.protocol.state is CONNECTING and self.protocol.handshake_exc is None:
-                if not self.read_once(deadline):
-                    raise TimeoutError("timed out during opening handshake")
-            if self.protocol.state is OPEN and self.opening:
-                self.opened()
-                self.received()
-                self.attendant.look(self)
-        raise_opening_error(self)
-
-    def process_event(self, event: Any) -> None:
-        """Take in the response of the opening handshake."""
-        if self.response is None:
-            assert isinstance(event, Response)
-            self.response = event
+# What it takes besides its own arguments.
+OPTIONS = (
+    *PROXY_ARGUMENTS,
+    *("host", "port", "address", "timeout", "source_address", "all_errors"),
+    # An older name of ssl.
+    "ssl_context",
+    # Those of unix_connect().
+    *("unix", "path"),
+)
 
 
-class reconnect(Dialling):
+class reconnect(Reconnecting):
     """Connect to a WebSocket server, again and again.
 
     The iterator gives a connection again and again, with growing delays between attempts that
@@ -219,6 +162,7 @@ class reconnect(Dialling):
         create_connection: type[ClientConnection] | None = None,
         **kwargs: Any,
     ) -> None:
+        refuse_unknown_arguments("connect", kwargs, OPTIONS, reconnect)
         given = {
             "sock": sock,
             "ssl": take_renamed(kwargs, "ssl_context", "ssl", ssl),
@@ -257,7 +201,6 @@ class reconnect(Dialling):
             create_connection=create_connection,
             listener=None,
         )
-        self.connection: ClientConnection | None = None
 
     def connect(self) -> ClientConnection:
         """Connect once, following redirects, which are not remembered for the next time.
@@ -316,44 +259,6 @@ class reconnect(Dialling):
             raise
         self.opening = None
         return connection
-
-    # with reconnect(...) as ...: ...
-
-    def __enter__(self) -> ClientConnection:
-        if self.connection is not None:
-            raise RuntimeError("connect() isn't reentrant")
-        self.connection = self.connect()
-        return self.connection.__enter__()
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        connection, self.connection = self.connection, None
-        assert connection is not None
-        connection.__exit__(exc_type, exc_value, traceback)
-
-    # for ... in reconnect(...): ...
-
-    def __iter__(self) -> Iterator[ClientConnection]:
-        reconnection = self.begin_reconnecting()
-        while True:
-            reconnection.connecting()
-            try:
-                connection = self.connect()
-            except Exception as exc:
-                time.sleep(self.delay_after(exc, reconnection))
-                continue
-            with connection:
-                reconnection.connected(connection)
-                yield connection
-            delay = self.delay_after_end(connection, reconnection)
-            # While there is none, the old one isn't kept.
-            del connection
-            if delay is not None:
-                time.sleep(delay)
 
 
 def connect(uri: str, *, legacy: bool | None = None, **kwargs: Any) -> Any:
@@ -428,7 +333,4 @@ def unix_reconnect(
 
     """
     check_path(path, kwargs.get("sock"))
-    if uri is None:
-        tls = kwargs.get("ssl") is not None or kwargs.get("ssl_context") is not None
-        uri = "wss://localhost/" if tls else "ws://localhost/"
-    return reconnect(uri, unix=True, path=path, **kwargs)
+    return reconnect(uri_or_local(uri, kwargs), unix=True, path=path, **kwargs)

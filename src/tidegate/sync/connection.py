@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
 import contextlib
 import threading
 import time
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.arguments import limits
 from ..core.broadcast import broadcast
 from ..core.facts import Facts, log_connection, payload
-from ..core.link import frame_of
+from ..core.pieces import Pieces
 from ..exceptions import ConcurrencyError, ConnectionClosedOK
-from ..frames import CloseCode, Opcode
-from ..protocol import OPEN, Protocol
-from ..typing import BytesLike
+from ..frames import CloseCode
+from ..protocol import Protocol
 from ..utils import seconds_of_silence
 from .channel import Channel
 
@@ -171,115 +168,18 @@ class Connection(Channel, Facts):
         with self.lock:
             if self.reception:
                 self.refuse_receiver("recv_streaming")
-            self.start_streaming()
-        begun = False
-        decoder = None
+            pieces = Pieces(self, decode)
         try:
-            while True:
-                data, text, last = self.next_fragment()
-                begun = True
-                if text if decode is None else decode:
-                    if decoder is None:
-                        decoder = codecs.getincrementaldecoder("utf-8")()
-                    try:
-                        piece = decoder.decode(data, last)
-                    except UnicodeDecodeError as exc:
-                        with self.lock:
-                            self.undecodable(exc)
-                            self.wait_for_end(None)
-                        raise self.closed_error()  # noqa: B904 - its cause is the exception
-                    yield piece
-                else:
-                    yield data
-                if last:
-                    begun = False
-                    return
+            while not pieces.complete:
+                with self.lock:
+                    while (piece := pieces.take()) is None:
+                        self.read_more(None)
+                yield piece
         finally:
             with self.lock:
-                self.stop_streaming(begun)
-
-    def next_fragment(self) -> Any:
-        """Wait for a fragment: ``(data, text, last)``."""
-        reader = self.protocol.frame_reader
-        with self.lock:
-            while True:
-                fragment = reader.pop_fragment()
-                if fragment is not None:
-                    if reader.held <= self.low:
-                        self.read_on()
-                    return fragment
-                self.fail_deferred()
-                if self.ended:
-                    raise self.closed_error()
-                if self.read_on() and reader.has_fragment():
-                    continue
-                self.read_more(None)
+                pieces.leave()
 
     # Sending
-
-    def send_anything(
-        self, message: Any, text: bool | None, compress: bool | None, timeout: float | None
-    ) -> None:
-        """Send a message of any type; `send` does the most frequent cases itself."""
-        if isinstance(message, Mapping):
-            raise TypeError("data is a dict-like object")
-        if not isinstance(message, (str, BytesLike, Iterable)):
-            raise TypeError("data must be str, bytes, or iterable")
-        deadline = None if timeout is None else time.monotonic() + timeout
-        if isinstance(message, (str, BytesLike)):
-            opcode, data = frame_of(message, text)
-            with self.lock:
-                self.check_not_fragmenting()
-                self.write_one(opcode, data, True, compress, deadline)
-            return
-        fragments = iter(message)
-        try:
-            first = next(fragments)
-        except StopIteration:
-            return
-        with self.lock:
-            self.check_not_fragmenting()
-            self.fragmenting = True
-        try:
-            self.send_fragments(first, fragments, text, compress, deadline)
-        except BaseException:
-            # The message can't be completed, and nothing else may be sent before that.
-            with self.lock:
-                if self.protocol.state is OPEN:
-                    self.protocol.fail(CloseCode.INTERNAL_ERROR, "error in fragmented message")
-                    self.follow(None)
-            raise
-        finally:
-            self.fragmenting = False
-
-    def check_not_fragmenting(self) -> None:
-        """Raise ConcurrencyError if fragments of another message are being sent."""
-        if self.fragmenting:
-            # Fragments of two messages must not be interleaved (RFC 6455, section 5.4).
-            raise ConcurrencyError("cannot call send while another thread is sending fragments")
-
-    def send_fragments(
-        self,
-        first: Any,
-        fragments: Iterator[Any],
-        text: bool | None,
-        compress: bool | None,
-        deadline: float | None,
-    ) -> None:
-        """Send a fragmented message; nobody else may send one meanwhile."""
-        kind: Any = str if isinstance(first, str) else BytesLike
-        opcode, data = frame_of(first, text)
-        with self.lock:
-            self.write_one(opcode, data, False, compress, deadline)
-        # The lock is free while the program makes the next one.
-        for fragment in fragments:
-            if not isinstance(fragment, kind):
-                raise TypeError("iterable must contain uniform types")
-            _, data = frame_of(fragment, text)
-            with self.lock:
-                self.write_one(Opcode.CONT, data, False, compress, deadline)
-        with self.lock:
-            self.write_one(Opcode.CONT, b"", True, compress, deadline)
 
     def drain(self, timeout: float | None = None) -> None:
         """Wait until the operating system has all that was sent.

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
+from ..core.arguments import refuse_unknown_arguments
 from ..core.routing import Routes
-from .server import Server, ServerConnection, serve
+from .server import OPTIONS, Server, ServerConnection, serve
 
 if TYPE_CHECKING:
     import ssl as ssl_module
@@ -64,6 +65,7 @@ def route(
         **kwargs: the arguments of `serve`.
 
     """
+    refuse_unknown_arguments("serve", kwargs, OPTIONS, serve, route)
     url_scheme = "ws" if ssl is None else "wss"
     if ssl is not None and ssl is not True:
         kwargs["ssl"] = ssl

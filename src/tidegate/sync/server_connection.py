@@ -15,12 +15,10 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Mapping
 
+    from ..core.acceptance import PlainProcessRequest, PlainProcessResponse
     from ..proxyprotocol.forwarded import ForwardedPolicy, ForwardedRequest
     from ..typing import StatusLike
     from .server import Server
-
-    ProcessRequest = Callable[["ServerConnection", Request], Response | None]
-    ProcessResponse = Callable[["ServerConnection", Request, Response], Response | None]
 
 __all__ = ["ServerConnection"]
 
@@ -78,8 +76,8 @@ class ServerConnection(Connection):
 
     def handshake(
         self,
-        process_request: ProcessRequest | None = None,
-        process_response: ProcessResponse | None = None,
+        process_request: PlainProcessRequest[ServerConnection] | None = None,
+        process_response: PlainProcessResponse[ServerConnection] | None = None,
         server_header: str | None = SERVER,
         timeout: float | None = None,
     ) -> None:

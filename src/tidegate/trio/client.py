@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import TYPE_CHECKING, Any
 
 import trio
 
 from ..client import backoff, process_exception
+from ..core.arguments import PROXY_ARGUMENTS, refuse_unknown_arguments
+from ..core.connecting import Connecting, uri_or_local
 from ..core.dialling import (
     MAX_REDIRECTS,
     ConnectionEvent,
-    Dialling,
     timed_out,
 )
 from ..hints import explained
@@ -26,8 +26,7 @@ from .way import Way, open_tcp
 
 if TYPE_CHECKING:
     import ssl as ssl_module
-    from collections.abc import AsyncIterator, Callable, Generator, Sequence
-    from types import TracebackType
+    from collections.abc import Awaitable, Callable, Generator, Sequence
 
     from ..datastructures import HeadersLike
     from ..extensions.base import ClientExtensionFactory
@@ -37,8 +36,16 @@ if TYPE_CHECKING:
 
 __all__ = ["MAX_REDIRECTS", "ClientConnection", "ConnectionEvent", "connect", "unix_connect"]
 
+# What it takes besides its own arguments.
+OPTIONS = (
+    *PROXY_ARGUMENTS,
+    *("host", "port", "local_address", "happy_eyeballs_delay"),
+    # Those of unix_connect().
+    *("unix", "path"),
+)
 
-class connect(Dialling):
+
+class connect(Connecting[ClientConnection]):
     """Connect to a WebSocket server.
 
     Use it as a context manager, which closes the connection at its end::
@@ -106,8 +113,6 @@ class connect(Dialling):
 
     """
 
-    connection: ClientConnection | None
-
     def __init__(
         self,
         uri: str,
@@ -145,6 +150,7 @@ class connect(Dialling):
         create_connection: type[ClientConnection] | None = None,
         **kwargs: Any,
     ) -> None:
+        refuse_unknown_arguments("connect", kwargs, OPTIONS, connect)
         if ssl is not None:
             kwargs["ssl"] = ssl
         if server_hostname is not None:
@@ -181,9 +187,12 @@ class connect(Dialling):
             create_connection=create_connection,
             listener=None,
         )
-        self.entering = False
         # The server's refusal, of which only the explanation isn't complete.
         self.told: Exception | None = None
+
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        """Let some time pass."""
+        return trio.sleep(seconds)
 
     # Connecting once
 
@@ -282,48 +291,6 @@ class connect(Dialling):
             # It may refer to this frame.
             del slow
 
-    # async with connect(...) as ...: ...
-
-    async def __aenter__(self) -> ClientConnection:
-        if self.entering or self.connection is not None:
-            raise RuntimeError("connect() isn't reentrant")
-        self.entering = True
-        try:
-            self.connection = await self.connect()
-        finally:
-            self.entering = False
-        return await self.connection.__aenter__()
-
-    async def __aexit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc_value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        connection, self.connection = self.connection, None
-        assert connection is not None
-        await connection.__aexit__(exc_type, exc_value, traceback)
-
-    # async for ... in connect(...):
-
-    async def __aiter__(self) -> AsyncIterator[ClientConnection]:
-        reconnection = self.begin_reconnecting()
-        while True:
-            reconnection.connecting()
-            async with contextlib.AsyncExitStack() as stack:
-                try:
-                    connection = await stack.enter_async_context(self)
-                except Exception as exc:
-                    await trio.sleep(self.delay_after(exc, reconnection))
-                    continue
-                reconnection.connected(connection)
-                yield connection
-            delay = self.delay_after_end(connection, reconnection)
-            # While there is none, the old one isn't kept.
-            del connection
-            if delay is not None:
-                await trio.sleep(delay)
-
 
 def unix_connect(
     path: PathLike | None = None,
@@ -344,8 +311,7 @@ def unix_connect(
     """
     if (path is None) == (kwargs.get("stream") is None):
         raise ValueError("unix_connect takes either path or stream")
-    if uri is None:
-        uri = "ws://localhost/" if kwargs.get("ssl") is None else "wss://localhost/"
+    uri = uri_or_local(uri, kwargs)
     if path is None:
         return connect(uri=uri, **kwargs)
     return connect(uri=uri, unix=True, path=path, **kwargs)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import codecs
 from math import inf
 from typing import TYPE_CHECKING, Any
 
 import trio
 
+from ..core.pieces import Pieces
 from ..exceptions import ConnectionClosedOK
 from .channel import HELD_FOR_TURN, RECEIVED_BY_NOBODY, RECEIVED_BY_WAITING, STATE_OPEN, Channel
 
@@ -164,48 +164,21 @@ class Receiving(Channel):
 
         """
         await trio.lowlevel.checkpoint_if_cancelled()
-        self.start_streaming()
+        pieces = Pieces(self, decode)
         self.takes += 1
-        reader = self.protocol.frame_reader
-        begun = False
-        decoder = None
         try:
-            if reader.unread():
+            if pieces.reader.unread():
                 self.deliver()
-            while True:
-                fragment = reader.pop_fragment()
-                if fragment is None:
-                    if self.failure is not None:
-                        self.fail_deferred()
-                    if self.ended:
-                        raise self.closed_error()
-                    if self.read_on() and reader.has_fragment():
-                        continue
-                    await self.wait_for_input()
-                    self.read_socket()
-                    self.deliver()
-                    continue
-                begun = True
-                data, text, last = fragment
-                if reader.held <= self.low:
-                    self.read_on()
-                if text if decode is None else decode:
-                    if decoder is None:
-                        decoder = codecs.getincrementaldecoder("utf-8")()
-                    try:
-                        piece = decoder.decode(data, last)
-                    except UnicodeDecodeError as exc:
-                        self.undecodable(exc)
-                        await self.wait_closed()
-                        raise self.closed_error()  # noqa: B904 - its cause is the exception
+            while not pieces.complete:
+                piece = pieces.take()
+                if piece is not None:
                     yield piece
-                else:
-                    yield data
-                if last:
-                    begun = False
-                    return
+                    continue
+                await self.wait_for_input()
+                self.read_socket()
+                self.deliver()
         finally:
-            self.stop_streaming(begun)
+            pieces.leave()
             self.receiver_left()
 
 

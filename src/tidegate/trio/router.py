@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import trio
 
+from ..core.arguments import refuse_unknown_arguments
 from ..core.routing import Routes
 from .server import Server, ServerConnection, serve, unix_serve
 
@@ -44,6 +45,7 @@ def routed(
     kwargs: dict[str, Any],
 ) -> Router:
     """Make a router, and have it asked about requests by way of the arguments of `serve`."""
+    refuse_unknown_arguments("serve", kwargs, (), serve, route)
     if ssl is not None and ssl is not True:
         kwargs["ssl"] = ssl
     scheme = "ws" if ssl is None else "wss"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import trio
 
+from ..core.arguments import refuse_unknown_arguments
 from ..core.credentials import basic_auth
 from ..core.limits import Limits
 from ..core.serving import Serving
@@ -21,11 +22,11 @@ if TYPE_CHECKING:
     import ssl as ssl_module
     from collections.abc import Awaitable, Callable, Sequence
 
+    from ..core.acceptance import ProcessRequest, ProcessResponse
     from ..extensions.base import ServerExtensionFactory
     from ..proxyprotocol.forwarded import ForwardedPolicy
     from ..proxyprotocol.policy import ProxyPolicy
     from ..typing import LoggerLike, Origin, PathLike, Subprotocol
-    from .server_connection import ProcessRequest, ProcessResponse
 
 __all__ = ["Limits", "Server", "ServerConnection", "basic_auth", "broadcast", "serve", "unix_serve"]
 
@@ -48,8 +49,8 @@ async def serve(
     ) = None,
     compression: str | None = "deflate",
     # HTTP
-    process_request: ProcessRequest | None = None,
-    process_response: ProcessResponse | None = None,
+    process_request: ProcessRequest[ServerConnection] | None = None,
+    process_response: ProcessResponse[ServerConnection] | None = None,
     server_header: str | None = SERVER,
     # Timeouts
     open_timeout: float | None = 10,
@@ -138,6 +139,7 @@ async def serve(
         OSError: if it isn't possible to listen there.
 
     """
+    refuse_unknown_arguments("serve", kwargs, (), serve)
     serving = Serving(
         handler,
         ServerConnection,
@@ -164,8 +166,6 @@ async def serve(
         logger=logger,
         create_connection=create_connection,
     )
-    if kwargs:
-        raise TypeError(f"serve() got an unexpected keyword argument {next(iter(kwargs))!r}")
     if listeners is None:
         if port is None:
             raise ValueError("serve needs a port, or listeners")
