@@ -219,3 +219,14 @@ async def test_a_message_that_comes_byte_by_byte(face):
         face.connect(uri_of(address), close_timeout=0.1) as connection,
     ):
         assert await connection.recv() == "ééé"
+
+
+async def test_the_answer_comes_in_parts(face):
+    """It is larger than what is read at once, and nobody has received before."""
+    async with (
+        face.serve(echo, compression=None) as (address, _),
+        face.connect(uri_of(address), compression=None) as connection,
+    ):
+        for _ in range(2):
+            await connection.send(b"0" * 1_000_000)
+            assert len(await face.recv(connection, 10)) == 1_000_000

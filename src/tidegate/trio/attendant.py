@@ -81,6 +81,9 @@ async def attend_once(connection: Connection) -> None:
             # Somebody receives, who can read from now on.
             connection.idle = False
             connection.look_at = trio.current_time() + LOOK_AFTER
+            if connection.message_event is not None:
+                # It waits to be told, and only a part of a message is here.
+                connection.message_event.set()
     now = trio.current_time()
     if now >= connection.life.deadline and not connection.ended:
         check_deadline(connection, now)
