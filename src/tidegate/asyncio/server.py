@@ -16,6 +16,7 @@ from ..core.credentials import basic_auth
 from ..core.limits import Limits
 from ..core.listener import Listener, attach, is_listener_factory
 from ..core.serving import Serving
+from ..core.tally import ServerStats, Tally
 from ..exceptions import ConnectionClosed, ProtocolError
 from ..frames import Close, CloseCode
 from ..http11 import SERVER
@@ -67,6 +68,7 @@ class Server:
         self.handler = handler
         self.logger: LoggerLike = LOGGERS[Side.SERVER] if logger is None else logger
         self.limits: Limits | None = None
+        self.tally = Tally()
         self.server: asyncio.Server | None = None
         self.gate: HeaderGate | None = None
         # All connections, from the accepted socket to the lost one.
@@ -80,6 +82,11 @@ class Server:
     def connections(self) -> set[ServerConnection]:
         """The connections that are open."""
         return {connection for connection in self.all_connections if connection.state is OPEN}
+
+    @property
+    def stats(self) -> ServerStats:
+        """What the server has done so far, and what it does now."""
+        return self.tally.stats(self.all_connections, self.limits)
 
     def start_handler(self, connection: ServerConnection) -> None:
         """Run the handler for a connection that is open, or give it a listener."""
@@ -453,8 +460,7 @@ def serve(
             limits=before_tls,
             **tls_later,
         )
-        # Before the header, all come from the address of the load balancer.
-        accepted = None if limits is None else Limits(limits.connections)
+        accepted = None if limits is None else limits.before_header()
         return cast(
             "asyncio.Server",
             await listen(loop, server.gate, limits=accepted),
@@ -462,6 +468,7 @@ def serve(
 
     server = Server(start, handler, logger)
     server.limits = limits
+    server.tally.policy = proxy_protocol
     return server
 
 

@@ -129,5 +129,6 @@ def give(link: Link, outgoing: Outgoing) -> int:
         return 1
     if outgoing.plain is None:
         outgoing.plain = frame_bytes(0x80 | outgoing.opcode, outgoing.data, False, 0)
+    writer.messages_written += 1
     link.send_made(outgoing.plain)
     return 1

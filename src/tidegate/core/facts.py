@@ -7,6 +7,7 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ..typing import BytesLike
+from .tally import ConnectionStats
 
 if TYPE_CHECKING:
     import uuid
@@ -29,6 +30,8 @@ class Facts:
 
         def closed_error(self) -> ConnectionClosed: ...
 
+        def counters(self) -> tuple[int, int, int, int, int]: ...
+
     request: Request | None = None
     response: Response | None = None
     # Who is connected to whom, if proxies said so: `tidegate.proxyprotocol.Endpoints`.
@@ -41,6 +44,11 @@ class Facts:
     def id(self) -> uuid.UUID:
         """A unique identifier of the connection, for logs."""
         return self.protocol.id
+
+    @property
+    def stats(self) -> ConnectionStats:
+        """What the connection has done so far, in messages and bytes."""
+        return ConnectionStats(*self.counters())
 
     @property
     def local_address(self) -> Address:

@@ -47,6 +47,9 @@ class Limits:
         handshakes_per_second: opening handshakes begun per second; as many may come at once.
         handshakes_per_second_per_address: the same, from one address.
 
+    Attributes:
+        refused: how many connections were refused by which of these.
+
     """
 
     connections: int | None = None
@@ -55,6 +58,7 @@ class Limits:
     handshakes_per_second_per_address: float | None = None
 
     def __post_init__(self) -> None:
+        self.refused: dict[str, int] = {}
         self._total = 0
         self._counts: dict[Any, int] = {}
         self._bucket: Bucket | None = None
@@ -71,6 +75,7 @@ class Limits:
         """
         address = self._counted(address)
         if self.connections is not None and self._total >= self.connections:
+            self._refuse("connections")
             return 503, "The server has as many connections as it takes.\n"
         if address is not PROXY:
             refusal = self._refusal_of(host_of(address), now)
@@ -80,6 +85,7 @@ class Limits:
             if self._bucket is None:
                 self._bucket = Bucket(self.handshakes_per_second, now)
             if not self._bucket.take(now):
+                self._refuse("handshakes_per_second")
                 return 503, "The server gets too many connections at once.\n"
         self._total += 1
         if address is not PROXY:
@@ -103,6 +109,9 @@ class Limits:
             self._count(host)
         return refusal
 
+    def _refuse(self, limit: str) -> None:
+        self.refused[limit] = self.refused.get(limit, 0) + 1
+
     def _counted(self, address: Any) -> Any:
         if self._trusted is not None and address is not PROXY and address in self._trusted:
             return PROXY
@@ -112,6 +121,7 @@ class Limits:
         """Say why there is no room for one more connection from a host, None if there is."""
         count = self._counts.get(host, 0)
         if self.connections_per_address is not None and count >= self.connections_per_address:
+            self._refuse("connections_per_address")
             return 429, "There are as many connections from your address as the server takes.\n"
         if self.handshakes_per_second_per_address is not None:
             bucket = self._buckets.pop(host, None)
@@ -122,6 +132,7 @@ class Limits:
                     del self._buckets[next(iter(self._buckets))]
             self._buckets[host] = bucket
             if not bucket.take(now):
+                self._refuse("handshakes_per_second_per_address")
                 return 429, "There are too many connections from your address at once.\n"
         return None
 
@@ -140,6 +151,16 @@ class Limits:
         """
         limits = Limits(self.connections, self.connections_per_address)
         limits._trusted = trusted
+        limits.refused = self.refused
+        return limits
+
+    def before_header(self) -> Limits:
+        """Give limits on the connections that are about to send a PROXY protocol header.
+
+        They all come from the addresses of load balancers, so they only are as many in all.
+        """
+        limits = Limits(self.connections)
+        limits.refused = self.refused
         return limits
 
     def release(self, address: Any) -> None:

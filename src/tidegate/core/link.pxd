@@ -63,6 +63,8 @@ cdef class Link:
     cdef bint within
     cdef public bint coalesces
     cdef public long long written
+    cdef long long preamble
+    cdef public object tally
     cdef public object listener
     cdef public list followers
     # pings
@@ -71,6 +73,7 @@ cdef class Link:
     cdef bytes unanswered_ping
     cdef public double latency
 
+    cpdef tuple counters(self)
     cdef object receivable(self)
     cdef object changed(self)
     cpdef object received(self)

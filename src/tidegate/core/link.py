@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
     from ..typing import DataLike, LoggerLike
     from .listener import Follower, Listener
+    from .tally import Tally
 
 # Who receives: nobody, somebody who waits for a message, somebody who takes fragments, or somebody
 # who took some and gave up, so that nobody else can.
@@ -99,6 +100,7 @@ class Link:
     Attributes:
         hold: why nothing is to be read from the network; 0 if something is.
         full: whether the write buffer is over its limit.
+        tally: where a server counts, None if nobody does.
         ends_early: whether who receives is told of the end when closing begins, not when it's done.
         latency: round-trip time of the last ping that was answered, in seconds; 0 before.
 
@@ -129,6 +131,9 @@ class Link:
         self.within = False
         self.coalesces = True
         self.written = 0
+        # How much of that is the opening handshake.
+        self.preamble = 0
+        self.tally: Tally | None = None
         self.listener: Listener | None = None
         self.followers: list[Follower] | None = None
         self.pending_pings: dict[bytes, tuple[Callable[[Any], object] | None, float]] = {}
@@ -180,6 +185,24 @@ class Link:
         """Whether the face should read from the network."""
         return not self.hold
 
+    @property
+    def shaking_hands(self) -> bool:
+        """Whether the opening handshake is going on, and may still succeed."""
+        return bool(self.life.state <= ASKED)
+
+    def counters(self) -> tuple[int, int, int, int, int]:
+        """Give what `tidegate.core.tally.ConnectionStats` has, in its order."""
+        reader = self.reader
+        writer = self.writer
+        sent = 0 if self.opening else self.written + writer.pending - self.preamble
+        return (
+            reader.messages_read,
+            writer.messages_written,
+            reader.bytes_read,
+            sent,
+            reader.held,
+        )
+
     def closed_error(self) -> ConnectionClosed:
         """Make the exception that says how the connection was closed."""
         exc = self.protocol.close_exc
@@ -228,7 +251,10 @@ class Link:
         """Begin with messages, the opening handshake being done; `received` has to follow."""
         self.opening = False
         self.hold &= ~HANDSHAKE
+        self.preamble = self.written + self.writer.pending
         self.life.enter(OPEN)
+        if self.tally is not None:
+            self.tally.opened(self)
 
     # Reading
 
@@ -583,6 +609,8 @@ class Link:
         self.opening = False
         self.hold = 0
         self.life.enter(GONE)
+        if self.tally is not None:
+            self.tally.lost(self)
         if self.reception == GAVE_UP:
             self.reception = NOBODY
             self.reader.drop()

@@ -133,6 +133,7 @@ class Serving:
         """
         protocol = ServerProtocol(**self.protocol_options)
         connection = self.create_connection(*before, protocol, server, **self.connection_options)
+        connection.tally = server.tally
         if self.select_subprotocol is not None:
             select = self.select_subprotocol
 

@@ -112,6 +112,7 @@ class WebSocketServer(Server):
     def register(self, protocol: WebSocketServerProtocol) -> None:
         """Take note of a connection."""
         self.websockets.add(protocol)
+        protocol._coated.tally = self.tally
         self.all_connections.add(protocol._coated)
         self.handler_tasks.add(protocol.handler_task)
         protocol.handler_task.add_done_callback(self.handler_tasks.discard)

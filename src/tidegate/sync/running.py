@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from ..core.tally import ServerStats, Tally
 from ..exceptions import ProtocolError
 from ..frames import Close, CloseCode
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
@@ -64,6 +65,7 @@ class Server:
         self.clean_up: Callable[[], None] | None = None
         # A signal handler may shut the server down.
         self.lock = threading.RLock()
+        self.tally = Tally(self.lock)
         self.all_connections: set[ServerConnection] = set()
         self.handler_threads: set[threading.Thread] = set()
         # Sockets of which there is no connection yet.
@@ -81,6 +83,11 @@ class Server:
         """The connections that are open."""
         with self.lock:
             return {each for each in self.all_connections if each.state is OPEN}
+
+    @property
+    def stats(self) -> ServerStats:
+        """What the server has done so far, and what it does now."""
+        return self.tally.stats(self.all_connections, self.limits)
 
     def is_serving(self) -> bool:
         """Whether the server accepts connections."""

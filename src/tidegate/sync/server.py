@@ -179,8 +179,7 @@ def serve(
     if limits is None or not door.takes_time:
         arriving = None
     else:
-        # Before the header, all come from the address of the load balancer.
-        arriving = Limits(limits.connections) if proxy_protocol else limits.before_tls(trusted)
+        arriving = limits.before_header() if proxy_protocol else limits.before_tls(trusted)
 
     def count(connection: ServerConnection) -> tuple[int, str] | None:
         """Add a connection to those of the server; say with which response it is refused."""
@@ -271,6 +270,7 @@ def serve(
         sock = socket.create_server((host or "", port), **kwargs)
     server = Server(sock, serve_socket, logger)
     server.limits = limits
+    server.tally.policy = proxy_protocol
     server.admit = admit
     server.clean_up = clean_up
     return server

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 import trio
 
 from ..core.acceptance import CLOSING_DOWN
+from ..core.tally import ServerStats, Tally
 from ..exceptions import ProtocolError
 from ..frames import Close, CloseCode
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
@@ -48,6 +49,7 @@ class Server(trio.abc.AsyncResource):
         self.handler = handler
         self.logger: LoggerLike = LOGGERS[Side.SERVER] if logger is None else logger
         self.limits: Limits | None = None
+        self.tally = Tally()
         # All connections, from the accepted socket to the lost one.
         self.all_connections: set[ServerConnection] = set()
         # What ends the openings that aren't as far as that there could be an answer.
@@ -61,6 +63,11 @@ class Server(trio.abc.AsyncResource):
     def connections(self) -> set[ServerConnection]:
         """The connections that are open."""
         return {connection for connection in self.all_connections if connection.state is OPEN}
+
+    @property
+    def stats(self) -> ServerStats:
+        """What the server has done so far, and what it does now."""
+        return self.tally.stats(self.all_connections, self.limits)
 
     def is_serving(self) -> bool:
         """Whether the server accepts connections."""

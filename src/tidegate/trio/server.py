@@ -177,6 +177,7 @@ async def serve(
     accepting = Accepting(handler, serving, ssl, proxy_protocol, inside_tls)
     server = Server(list(listeners), accepting.accepted, logger)
     server.limits = limits
+    server.tally.policy = proxy_protocol
     accepting.server = server
     await server.serve_forever(task_status)
 

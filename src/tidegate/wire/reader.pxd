@@ -88,6 +88,8 @@ cdef class FrameReader:
     cdef public bint queued
     cdef public bint interrupted
     cdef public Py_ssize_t frames_read
+    cdef public Py_ssize_t messages_read
+    cdef public int64_t bytes_read
 
     cpdef object configure(self, extensions)
     cpdef object feed(self, data)

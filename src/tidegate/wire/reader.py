@@ -169,6 +169,8 @@ class FrameReader:
         self.queued = False
         self.interrupted = False
         self.frames_read = 0
+        self.messages_read = 0
+        self.bytes_read = 0
 
     def configure(self, extensions: Sequence[Extension]) -> None:
         """Use the extensions that were negotiated, in the order of the response header."""
@@ -183,6 +185,7 @@ class FrameReader:
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Add received bytes to the reader's own buffer."""
+        self.bytes_read += len(data)
         if self.stopped:
             return
         if self.pos == self.end:
@@ -195,7 +198,8 @@ class FrameReader:
         self.end = len(self.buffer)
 
     def lend(self, buffer: bytearray, start: int, end: int) -> None:
-        """Read from ``buffer[start:end]`` until `give_back`."""
+        """Read from ``buffer[start:end]``, which begins with what is unread, until `give_back`."""
+        self.bytes_read += end - start - (self.end - self.pos)
         self.buffer = buffer
         self.pos = start
         self.end = end
@@ -405,6 +409,7 @@ class FrameReader:
 
     def received_in_room(self, n: int) -> None:
         """Take note of ``n`` bytes that were received into `room`."""
+        self.bytes_read += n
         if self.payload is None:
             # Stopped since `room` was asked for: a transport may ask without receiving anything.
             return
@@ -542,6 +547,7 @@ class FrameReader:
                 return CONTROL
             if self.fin and self.opcode and not self.rsv and self.simple:
                 # A message in one frame, as is: nearly all of them.
+                self.messages_read += 1
                 if self.payload is None:
                     if self.opcode == TEXT:
                         return take_text(self.buffer, self.start, self.length, self.key)
@@ -566,6 +572,8 @@ class FrameReader:
         first = self.opcode != CONT
         data = self.frame_data()
         partial = self.partial
+        if self.fin:
+            self.messages_read += 1
         if first:
             text = self.opcode == TEXT
             if self.discarding:

@@ -20,6 +20,7 @@ cdef class FrameWriter:
     cdef public bint continuing
     cdef public list writes
     cdef public Py_ssize_t pending
+    cdef public Py_ssize_t messages_written
     cdef public object deflate
     cdef public tuple extensions
     cdef public bint compressing

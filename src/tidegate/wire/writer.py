@@ -80,6 +80,7 @@ class FrameWriter:
         writes: what is to be sent, one object per frame; ``b""`` stands for the end of the stream.
         split: whether large frames may be two objects in ``writes``, so as not to copy the payload.
         pending: the size of ``writes``, in bytes.
+        messages_written: how many messages were written, or the ends of fragmented ones.
         continuing: whether a fragmented message was begun and not yet ended.
 
     """
@@ -93,6 +94,7 @@ class FrameWriter:
         self.continuing = False
         self.compressing = False
         self.pending = 0
+        self.messages_written = 0
         self.writes: list[Any] = []
         self.deflate: Any = None
         self.extensions: tuple[Extension, ...] = ()
@@ -107,6 +109,7 @@ class FrameWriter:
     def write_text(self, text: str) -> None:
         """Write a text message in one frame."""
         if self.deflate is None and not self.extensions and self.log is None:
+            self.messages_written += 1
             self.append(frame_text(0x80 | TEXT, text, self.mask, mask_key() if self.mask else 0))
         else:
             self.write_data(TEXT, text.encode(), True, None)
@@ -114,6 +117,7 @@ class FrameWriter:
     def write_bytes(self, opcode: int, data: bytes) -> None:
         """Write a message in one frame."""
         if self.deflate is None and not self.extensions and self.log is None:
+            self.messages_written += 1
             self.write_frame(opcode, data, True, False)
         else:
             self.write_data(opcode, data, True, None)
@@ -128,6 +132,8 @@ class FrameWriter:
         """
         # An object that isn't contiguous can't be compressed, and one of words has another length.
         data = as_bytes(data)
+        if fin:
+            self.messages_written += 1
         if self.log is not None:
             self.log(opcode, data, fin)
         if self.deflate is not None:
@@ -194,6 +200,7 @@ class FrameWriter:
         if deflater is not None:
             # The peer's window then holds a message that the compressor hasn't seen.
             deflater.restart()
+        self.messages_written += 1
         self.append(frame)
 
     def append(self, data: bytes) -> None:

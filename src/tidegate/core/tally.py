@@ -1,0 +1,171 @@
+"""What connections and servers have done, in numbers.
+
+Each connection counts its own messages and bytes, where frames are read and written. A server's
+tally has the sums of those that are gone, and adds up the others when it is asked.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from .limits import Limits
+    from .link import Link
+
+__all__ = ["ConnectionStats", "ServerStats", "Tally"]
+
+# Codes of Close frames from here on are anybody's (RFC 6455, section 7.4.2). Of these, so many are
+# told apart, so that peers can't fill the memory, or the one of what reads the numbers.
+FREE_CODES = 3000
+MOST_FREE_CODES = 64
+OTHER_CODES = 0
+
+# The code of connections that ended without a Close frame (RFC 6455, section 7.4.1).
+NO_CLOSE_FRAME = 1006
+
+
+@dataclasses.dataclass(frozen=True)
+class ConnectionStats:
+    """What a connection has done so far.
+
+    Attributes:
+        messages_received: messages that came, taken by the program or not.
+        messages_sent: messages that were sent, or are in the write buffer.
+        bytes_received: bytes of frames that came, as they were on the wire but for TLS.
+        bytes_sent: bytes of frames that were sent, or are in the write buffer.
+        waiting: messages, or frames of incomplete ones, that the program has not taken yet; large
+            ones count for several.
+
+    """
+
+    messages_received: int = 0
+    messages_sent: int = 0
+    bytes_received: int = 0
+    bytes_sent: int = 0
+    waiting: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class ServerStats(ConnectionStats):
+    """What a server has done so far, and what it does now; for all its connections together.
+
+    Attributes:
+        connections: connections that are open now, or being closed.
+        opening: opening handshakes that are going on now.
+        opened: connections that were opened, in all.
+        refused: how many were refused by which limit, a field of `tidegate.Limits`. Of limits that
+            servers share, each has the numbers of all.
+        responses: how many opening handshakes ended with which HTTP status other than 101.
+        closed: how many connections ended with which code, that of the first Close frame whoever
+            sent it; 1006 if there was none, 0 for further ones from 3000 on if these are many.
+        proxy: what became of connections that may begin with a PROXY protocol header, see
+            `tidegate.proxyprotocol.Counters`; empty without ``proxy_protocol``.
+
+    """
+
+    connections: int = 0
+    opening: int = 0
+    opened: int = 0
+    refused: dict[str, int] = dataclasses.field(default_factory=dict)
+    responses: dict[int, int] = dataclasses.field(default_factory=dict)
+    closed: dict[int, int] = dataclasses.field(default_factory=dict)
+    proxy: dict[str, int] = dataclasses.field(default_factory=dict)
+
+
+class Tally:
+    """What a server counts.
+
+    Args:
+        lock: is held while it counts, where several threads do.
+
+    Attributes:
+        policy: the `tidegate.proxyprotocol.ProxyPolicy` of the server, if it has one.
+
+    """
+
+    def __init__(self, lock: Any = None) -> None:
+        self.lock: Any = contextlib.nullcontext() if lock is None else lock
+        self.policy: Any = None
+        # The connections that were opened and are not gone, and what the others have done.
+        self.live: set[Link] = set()
+        self.gone = (0, 0, 0, 0, 0)
+        self.count = 0
+        self.responses: dict[int, int] = {}
+        self.closed: dict[int, int] = {}
+        self.free_codes = 0
+
+    def opened(self, link: Link) -> None:
+        """Count a connection that is open now."""
+        with self.lock:
+            self.count += 1
+            self.live.add(link)
+
+    def lost(self, link: Link) -> None:
+        """Count the end of a connection, if it was open."""
+        with self.lock:
+            if link not in self.live:
+                return
+            self.live.discard(link)
+            self.gone = add(self.gone, (*link.counters()[:4], 0))
+            code = first_code(link.protocol)
+            if code >= FREE_CODES and code not in self.closed:
+                if self.free_codes == MOST_FREE_CODES:
+                    code = OTHER_CODES
+                else:
+                    self.free_codes += 1
+            self.closed[code] = self.closed.get(code, 0) + 1
+
+    def answered(self, status: int) -> None:
+        """Count a response that isn't 101."""
+        with self.lock:
+            self.responses[status] = self.responses.get(status, 0) + 1
+
+    def stats(self, connections: Iterable[Any], limits: Limits | None) -> ServerStats:
+        """Give the numbers so far.
+
+        Args:
+            connections: all that the server has, opening ones included.
+            limits: its limits.
+
+        """
+        with self.lock:
+            total = self.gone
+            # Another thread may ask; a copy of a set is made at once.
+            for link in list(self.live):
+                total = add(total, link.counters())
+            return ServerStats(
+                *total,
+                connections=len(self.live),
+                opening=sum(each.shaking_hands for each in list(connections)),
+                opened=self.count,
+                refused={} if limits is None else dict(limits.refused),
+                responses=dict(self.responses),
+                closed=dict(self.closed),
+                proxy={} if self.policy is None else dataclasses.asdict(self.policy.counters),
+            )
+
+
+Counters = tuple[int, int, int, int, int]
+
+
+def add(one: Counters, other: Counters) -> Counters:
+    """Add two sets of counters, in the order of the fields of `ConnectionStats`."""
+    return (
+        one[0] + other[0],
+        one[1] + other[1],
+        one[2] + other[2],
+        one[3] + other[3],
+        one[4] + other[4],
+    )
+
+
+def first_code(protocol: Any) -> int:
+    """Give the code of the first Close frame of a connection, 1006 if there was none."""
+    received, sent = protocol.close_rcvd, protocol.close_sent
+    if received is not None and (sent is None or protocol.close_rcvd_then_sent):
+        return int(received.code)
+    return NO_CLOSE_FRAME if sent is None else int(sent.code)
