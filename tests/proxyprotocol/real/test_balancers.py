@@ -336,13 +336,14 @@ async def test_stream_server(files, kind):
     )
     port = server.sockets[0].getsockname()[1]
     context = client_tls(files) if kind == "stunnel" else None
-    front = {
+    fronts = {
         "haproxy": lambda: haproxy(port, "send-proxy-v2"),
         "nginx": lambda: nginx_stream(port, options="proxy_protocol on;"),
         "stunnel": lambda: stunnel(port, files / "server"),
-    }[kind]()
+    }
     try:
-        async with front:
+        # It skips the test where the balancer isn't installed.
+        async with fronts[kind]() as front:
             hostname = {"server_hostname": "localhost"} if context else {}
             reader, writer = await asyncio.open_connection(
                 "127.0.0.1", front.port, ssl=context, **hostname
