@@ -14,56 +14,77 @@ import pytest
 
 from tidegate.testing.installed import SYSTEM_FOLDERS, free_port
 
+# The highest port for which a server that takes another one 10,000 above it finds one.
+HIGHEST_PORT = 55_535
+
+# How often another port is tried when something else has taken one meanwhile.
+ATTEMPTS = 5
+
 
 def program(name):
     """Give the path of a server, or skip the test; where it must be there, fail it."""
     path = shutil.which(name, path=os.pathsep.join([*os.get_exec_path(), *SYSTEM_FOLDERS]))
     if path is None:
-        if os.environ.get("CI"):
+        if os.environ.get("TIDEGATE_REQUIRE_PEERS"):
             pytest.fail(f"{name} isn't installed: .ci/install-peers does that")
         pytest.skip(f"{name} isn't installed: .ci/install-peers does that, as root on Debian")
     return path
 
 
-class RedisServer:
-    """A Redis server on a free port, without anything on disk unless ``folder`` is given."""
+class Server:
+    """A server on a free port, which it keeps when it is started again.
 
-    def __init__(self, folder=None, options=(), config=None):
+    Args:
+        options: what follows on the command line.
+
+    """
+
+    name = ""
+
+    def __init__(self, options=()):
         self.options = options
-        self.config = config
-        self.path = program("redis-server")
-        self.folder = folder
-        self.port = free_port()
+        self.path = program(self.name)
+        self.port = None
         self.process = None
+        self.log = b""
 
-    @property
-    def url(self):
-        return f"redis://127.0.0.1:{self.port}"
+    def arguments(self):
+        """Give what comes first on the command line."""
+        raise NotImplementedError
+
+    async def answers(self):
+        """Say whether it is ready."""
+        raise NotImplementedError
 
     async def start(self):
-        arguments = [] if self.config is None else [str(self.config)]
-        arguments += ["--port", str(self.port), "--bind", "127.0.0.1"]
-        if self.config is None:
-            arguments += ["--save", ""]
-        if self.folder is not None:
-            arguments += ["--dir", str(self.folder), "--appendonly", "yes"]
-        self.process = subprocess.Popen(
-            [self.path, *arguments, *self.options],
-            cwd=self.folder or tempfile.gettempdir(),
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        async with asyncio.timeout(20):
-            while True:
-                with contextlib.suppress(OSError):
-                    reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
-                    writer.write(b"PING\r\n")
-                    answer = await reader.readline()
-                    writer.close()
-                    if answer == b"+PONG\r\n":
-                        return
-                assert self.process.poll() is None, "redis-server ended"
-                await asyncio.sleep(0.01)
+        chosen = self.port is None
+        for attempt in range(ATTEMPTS):
+            if chosen:
+                self.port = low_port()
+            if await self.try_to_start():
+                return
+            # Its port, or the one of its cluster bus, was taken; or the killed one still has it.
+            await asyncio.sleep(0.1 * attempt)
+        raise AssertionError(f"{self.name} ended: {self.log.decode(errors='replace')[-500:]}")
+
+    async def try_to_start(self):
+        with tempfile.TemporaryFile() as output:
+            self.process = subprocess.Popen(
+                [self.path, *map(str, self.arguments()), *map(str, self.options)],
+                cwd=tempfile.gettempdir(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+            async with asyncio.timeout(20):
+                while self.process.poll() is None:
+                    with contextlib.suppress(OSError):
+                        # Somebody else may answer on the port, and this one end because of that.
+                        if await self.answers() and self.process.poll() is None:
+                            return True
+                    await asyncio.sleep(0.01)
+            output.seek(0)
+            self.log = output.read()
+            return False
 
     def kill(self):
         self.process.kill()
@@ -74,6 +95,53 @@ class RedisServer:
 
     def resume(self):
         self.process.send_signal(signal.SIGCONT)
+
+    async def __aenter__(self):
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info):
+        if self.process.poll() is None:
+            self.resume()
+            self.kill()
+
+
+def low_port():
+    """Give a free port that isn't too high."""
+    for _ in range(1000):
+        port = free_port()
+        if port <= HIGHEST_PORT:
+            return port
+    raise AssertionError("no port is free")
+
+
+class RedisServer(Server):
+    """A Redis server, without anything on disk unless ``folder`` is given."""
+
+    name = "redis-server"
+
+    def __init__(self, folder=None, options=(), config=None):
+        super().__init__(options)
+        self.config = config
+        self.folder = folder
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}"
+
+    def arguments(self):
+        arguments = [] if self.config is None else [self.config]
+        arguments += ["--port", self.port, "--bind", "127.0.0.1"]
+        if self.config is None:
+            arguments += ["--save", ""]
+        if self.folder is not None:
+            arguments += ["--dir", self.folder, "--appendonly", "yes"]
+        return arguments
+
+    async def answers(self):
+        # Whoever else answers on that port is another process.
+        known = await self.information()
+        return f"process_id:{self.process.pid}\r\n" in known and "loading:1" not in known
 
     async def command(self, *words):
         """Give the first line of the answer to a command."""
@@ -89,15 +157,9 @@ class RedisServer:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(b"INFO\r\n")
-            return (await reader.readexactly(int((await reader.readline())[1:]))).decode()
+            head = await reader.readline()
+            if not head.startswith(b"$"):
+                return head.decode()
+            return (await reader.readexactly(int(head[1:]))).decode()
         finally:
             writer.close()
-
-    async def __aenter__(self):
-        await self.start()
-        return self
-
-    async def __aexit__(self, *exc_info):
-        if self.process.poll() is None:
-            self.resume()
-            self.kill()

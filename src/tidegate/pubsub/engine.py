@@ -35,7 +35,8 @@ class Page:
 
     Attributes:
         position: where the topic is.
-        messages: those that were asked for, or those of them that are left; in order.
+        messages: those that were asked for, or those of them that are left; in order. The first
+            of them names as the one before it what was asked for, if none is missing.
 
     """
 
@@ -51,8 +52,7 @@ class Page:
             return False
         if since.offset == self.position.offset:
             return True
-        first = self.messages[0].position if self.messages else None
-        return first is not None and first.offset <= since.offset + 1
+        return bool(self.messages) and self.messages[0].previous <= since.offset
 
 
 class Engine:

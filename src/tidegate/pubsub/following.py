@@ -49,35 +49,38 @@ class Following:
         if known is None or (fresh and position.is_within(known)):
             group.position = position
         elif known.epoch != position.epoch:
-            if not known.epoch and position.offset > 1:
+            if known.epoch:
+                self.begin_anew(group, position, message.previous > 0)
+            if message.previous > 0:
                 self.fill(group, message)
                 return False
-            self.begin_anew(group, position)
+            group.position = position
         elif position.offset <= known.offset:
             # It was in the history that was read meanwhile.
             return False
-        elif position.offset > known.offset + 1:
+        elif message.previous > known.offset:
             self.fill(group, message)
             return False
         else:
             group.position = position
         return True
 
-    def begin_anew(self, group: Group, position: Position) -> None:
-        """Take note that a topic counts anew."""
-        known, group.position = group.position, position
+    def begin_anew(self, group: Group, position: Position, incomplete: bool) -> Position:
+        """Take note that a topic counts anew, and give where that begins."""
+        known, beginning = group.position, Position(position.epoch, 0)
+        group.position = beginning
         for subscription in group.slots:
             subscription.after = 0
-        if known is not None and known.epoch and (position.offset > 1 or group.suspect):
+        # What came last in the old count, nobody knows any more.
+        if incomplete or group.suspect:
             self.hub._tell_gap(Gap(group.name, known, position, "the engine counts anew"))
         group.suspect = False
+        return beginning
 
-    def fill(self, group: Group, message: Message | None) -> None:
+    def fill(self, group: Group, *messages: Message) -> None:
         """Read what is missing, and hold what comes until it is there."""
-        group.held = []
-        if message is not None:
-            group.held.append(message)
-            self.held += message.size
+        group.held = list(messages)
+        self.held += sum(message.size for message in messages)
         self.hub._start(self.read(group))
 
     async def read(self, group: Group) -> None:
@@ -106,12 +109,14 @@ class Following:
             known = group.position
             assert known is not None
             if position.epoch != known.epoch:
-                self.begin_anew(group, position)
-                hub._deliver(message, group)
-                continue
+                known = self.begin_anew(group, position, message.previous > 0)
+                if message.previous > 0:
+                    # The rest waits for what comes before it in the new count.
+                    self.fill(group, *held[number - len(messages) :])
+                    return
             if position.offset <= known.offset:
                 continue
-            if position.offset > known.offset + 1:
+            if message.previous > known.offset:
                 hub._tell_gap(Gap(group.name, known, position, reason))
             if number < len(messages):
                 hub.stats.filled += 1
@@ -176,7 +181,9 @@ class Following:
         if position.epoch == known.epoch or not known.epoch:
             group.suspect = False
             if position.offset > known.offset:
-                self.fill(group, None)
+                self.fill(group)
         elif group.suspect:
             # Else a message of the new count has come while the answer was on its way.
-            self.begin_anew(group, position)
+            self.begin_anew(group, position, True)
+            if position.offset > 0:
+                self.fill(group)

@@ -18,7 +18,8 @@ class Position(NamedTuple):
 
     Attributes:
         epoch: the count that the offset belongs to; empty before the first message of a topic.
-        offset: 1 for the first message of the epoch, 2 for the next.
+        offset: 1 for the first message of the epoch, 2 for the next; on NATS it counts the messages
+            of all topics.
 
     """
 
@@ -64,16 +65,27 @@ class Message:
         payload: what was published, as bytes.
         text: whether it was published as text.
         position: where it stands; None without history.
+        previous: the offset of the message before it in its topic; 0 if there is none.
 
     """
 
-    __slots__ = ("_outgoing", "payload", "position", "text", "topic")
+    __slots__ = ("_outgoing", "payload", "position", "previous", "text", "topic")
 
-    def __init__(self, topic: str, payload: bytes, text: bool, position: Position | None) -> None:
+    def __init__(
+        self,
+        topic: str,
+        payload: bytes,
+        text: bool,
+        position: Position | None,
+        previous: int | None = None,
+    ) -> None:
         self.topic = topic
         self.payload = payload
         self.text = text
         self.position = position
+        if previous is None:
+            previous = 0 if position is None else position.offset - 1
+        self.previous = previous
         self._outgoing: Outgoing | None = None
 
     @property

@@ -7,18 +7,18 @@ joined it.
 
 from __future__ import annotations
 
-import asyncio
-import json
 import random
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from ..core.broadcast import OVERHEAD
-from .engine import Engine, Page
+from . import remote
+from .engine import Page
 from .errors import EngineError, HubOverloaded
 from .messages import Gap, Message, Position, Receipt
 from .redis_scripts import ATTEND, ATTENDING, PUBLISH, READ, sha
+from .remote import RemoteEngine, gather
 from .topics import Patterns, is_pattern
 
 try:
@@ -31,21 +31,8 @@ from .redis_wire import Command, CommandWire, ListeningWire
 if TYPE_CHECKING:
     from .hub import Hub
 
-# How long connecting may take at first, in seconds.
-START_TIMEOUT = 10.0
-
-# From this many topics on, everything of the hub is subscribed to, and sorted out here.
-MANY = 1000
-
 # How many names there are in a command at most.
 MOST_NAMES = 1000
-
-# How long a topic stays subscribed to after the last one has left, in seconds: somebody may join.
-LINGER = 1.0
-
-# How often it is said who is still there, and for how long that counts, in seconds.
-REFRESH = 11.0
-EXPIRY = 33.0
 
 # Envelopes begin with their kind: live messages, with the sender's hub; and those of a history,
 # with their position: 16 digits of the epoch and 16 of the offset.
@@ -55,7 +42,7 @@ NODE_END = 18
 POSITION_END = 50
 
 
-class RedisEngine(Engine):
+class RedisEngine(RemoteEngine):
     """An engine on Redis.
 
     Args:
@@ -65,92 +52,42 @@ class RedisEngine(Engine):
 
     """
 
+    name = "Redis"
+
     def __init__(self, hub: Hub, source: str | Redis, prefix: str) -> None:
-        super().__init__(hub)
+        super().__init__(hub, prefix)
         if isinstance(source, str):
             self.pool = ConnectionPool.from_url(source)
         else:
             self.pool = source.connection_pool
-        self.prefix = prefix
         self.channel = f"{prefix}:m:"
         self.everything_glob = escaped(self.channel) + "*"
-        self.node = hub.node.encode()
-        self.may_write = asyncio.Event()
         self.commands = CommandWire(self.pool, self.may_write, self.greeted)
         self.listening = ListeningWire(
             self.pool,
             self.all_subscriptions,
             self.take,
             self.restored,
-            lambda: hub._delivery.waiting + hub._following.held > hub.backlog,
+            self.is_full,
             self.room,
             self.lost,
         )
-        self.tasks: list[asyncio.Task[None]] = []
-        # What is to be subscribed to, what Redis has confirmed, and who waits for that.
-        self.topics: set[str] = set()
-        self.patterns: set[str] = set()
+        self.wires = [self.commands, self.listening]
+        # What Redis has confirmed.
         self.active: set[str] = set()
         self.active_patterns: Patterns[str] = Patterns()
         self.active_globs: dict[str, str] = {}
         self.all_wanted = False
-        self.all_active = False
-        self.confirmations: dict[str, asyncio.Future[None]] = {}
-        # Changes that were not written yet, and those who left a moment ago.
-        self.changes: dict[str, bool] = {}
-        self.flush_scheduled = False
-        self.lingering: dict[str, float] = {}
-        self.timer: asyncio.TimerHandle | None = None
-        self.was_connected = False
         self.run_id = ""
-        self.present: dict[str, set[str]] = {}
 
     # Its life
 
-    async def start(self) -> None:
-        self.tasks = [
-            asyncio.create_task(self.commands.run()),
-            asyncio.create_task(self.listening.run()),
-            asyncio.create_task(self.refresh()),
-        ]
-        try:
-            async with asyncio.timeout(START_TIMEOUT):
-                while not (self.commands.up.is_set() and self.listening.up.is_set()):
-                    for task in self.tasks:
-                        if task.done():
-                            # What isn't an error of the network or of Redis is one of a program.
-                            task.result()
-                            raise EngineError(f"can't use Redis: {self.why()}")
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            await self.close(0)
-            raise EngineError(
-                f"no connection to Redis within {START_TIMEOUT:g} s: {self.why()}"
-            ) from None
-        except BaseException:
-            await self.close(0)
-            raise
+    def has_written(self) -> bool:
+        return not self.commands.queue and not self.commands.flying
 
-    def why(self) -> str:
-        """Say why there is no connection."""
-        return str(self.commands.error or self.listening.error or "it doesn't answer")
-
-    async def close(self, timeout: float) -> None:
-        try:
-            async with asyncio.timeout(timeout):
-                while self.commands.queue or self.commands.flying:
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            pass
-        self.status = "closed"
-        for task in self.tasks:
-            task.cancel()
-        if self.tasks:
-            await asyncio.gather(*self.tasks, return_exceptions=True)
-        if self.timer is not None:
-            self.timer.cancel()
+    def give_up(self, error: EngineError) -> None:
         for command in self.commands.queue:
-            command.then(EngineError("the hub was closed before Redis took it"))
+            command.then(error)
         self.commands.queue.clear()
 
     def greeted(self) -> None:
@@ -160,83 +97,20 @@ class RedisEngine(Engine):
             self.hub._tell_gap(
                 Gap(None, None, None, "Redis was started again, or another took its place")
             )
-        for topic in list(self.present):
-            self.tell_present(topic)
+        self.tell_all_present()
 
     def lost(self) -> None:
-        """Take note that nothing is subscribed to."""
-        if self.status != "closed":
-            self.status = "connecting"
-        self.may_write.clear()
         self.active.clear()
         self.active_patterns = Patterns()
         self.active_globs.clear()
-        self.all_active = False
-        self.hub._following.lost()
-
-    def restored(self) -> None:
-        """Take note that everything is subscribed to, which may be for the second time."""
-        self.status = "connected"
-        # Only now, so that what waited to be published comes here, too.
-        self.may_write.set()
-        if self.was_connected:
-            self.hub._interrupted()
-        self.was_connected = True
-
-    async def room(self) -> None:
-        """Wait until what came is on its way."""
-        await asyncio.sleep(0)
-        hub = self.hub
-        if hub._delivery.waiting > hub.backlog:
-            await hub._delivery.caught_up.wait()
-        while hub._following.held > hub.backlog:
-            await asyncio.sleep(0.01)
+        super().lost()
 
     # Subscriptions
 
-    def subscribe(self, name: str) -> asyncio.Future[None] | None:
-        if self.lingering.pop(name, None) is not None:
-            return self.confirmations.get(name)
-        (self.patterns if is_pattern(name) else self.topics).add(name)
-        if self.all_active and not is_pattern(name):
-            return None
-        future = self.hub._loop.create_future()
-        self.confirmations[name] = future
-        self.change(name, True)
-        return future
-
-    def unsubscribe(self, name: str) -> None:
-        self.lingering[name] = self.hub._loop.time() + LINGER
-        if self.timer is None:
-            self.timer = self.hub._loop.call_later(LINGER, self.end_lingering)
-
-    def end_lingering(self) -> None:
-        """Unsubscribe from what nobody has joined again."""
-        self.timer = None
-        now = self.hub._loop.time()
-        for name, until in list(self.lingering.items()):
-            if until > now:
-                self.timer = self.hub._loop.call_at(until, self.end_lingering)
-                break
-            del self.lingering[name]
-            (self.patterns if is_pattern(name) else self.topics).discard(name)
-            self.confirmations.pop(name, None)
-            self.change(name, False)
-
-    def change(self, name: str, wanted: bool) -> None:
-        """Have a change of the subscriptions written at the end of this turn."""
-        self.changes[name] = wanted
-        if not self.flush_scheduled:
-            self.flush_scheduled = True
-            self.hub._loop.call_soon(self.write_changes)
-
-    def write_changes(self) -> None:
-        """Write what has changed; a new connection subscribes to everything by itself."""
-        self.flush_scheduled = False
-        changes, self.changes = self.changes, {}
+    def write_changes(self, changes: dict[str, bool]) -> None:
         if self.listening.connection is None:
             return
-        if not self.all_wanted and len(self.topics) > MANY:
+        if not self.all_wanted and len(self.topics) > remote.MANY:
             self.all_wanted = True
             self.listening.submit(["PSUBSCRIBE", self.everything_glob])
         groups: dict[str, list[str]] = {}
@@ -260,7 +134,7 @@ class RedisEngine(Engine):
     def all_subscriptions(self) -> list[list[Any]]:
         """Give what is to be subscribed to on a new connection."""
         commands = []
-        self.all_wanted = len(self.topics) > MANY
+        self.all_wanted = len(self.topics) > remote.MANY
         self.changes.clear()
         patterns = [self.glob(name) for name in self.patterns]
         if self.all_wanted:
@@ -273,12 +147,6 @@ class RedisEngine(Engine):
     def glob(self, pattern: str) -> str:
         """Give the pattern of Redis that matches at least what a pattern does."""
         return escaped(self.channel) + re.sub(r">$", "*", pattern)
-
-    def confirm(self, name: str) -> None:
-        """Tell who waits for it that a topic or a pattern is subscribed to."""
-        future = self.confirmations.pop(name, None)
-        if future is not None and not future.done():
-            future.set_result(None)
 
     def take(self, push: list[Any]) -> None:
         """Take in what Redis has to say of subscriptions, or a message."""
@@ -449,16 +317,7 @@ class RedisEngine(Engine):
 
     # Who is there
 
-    def attend(self, topic: str, entry: str) -> None:
-        self.present.setdefault(topic, set()).add(entry)
-        self.tell_present(topic, entry)
-
-    def depart(self, topic: str, entry: str) -> None:
-        entries = self.present.get(topic)
-        if entries is not None:
-            entries.discard(entry)
-            if not entries:
-                del self.present[topic]
+    def tell_absent(self, topic: str, entry: str) -> None:
         command = ("ZREM", f"{self.prefix}:p:{topic}", entry)
         self.commands.submit(Command(lambda: command, len(entry), lambda reply: None, True))
 
@@ -468,11 +327,10 @@ class RedisEngine(Engine):
         self.tell_gone(topic, gone)
         return [entry.decode() for entry in here]
 
-    def tell_present(self, topic: str, *entries: str) -> None:
-        """Tell Redis who is there, all of this hub by default."""
+    def tell_present(self, topic: str, entries: Iterable[str]) -> None:
         key = f"{self.prefix}:p:{topic}"
-        for chunk in chunks(list(entries or self.present[topic])):
-            command = ("EVALSHA", sha(ATTEND), 1, key, int(EXPIRY * 1000), *chunk)
+        for chunk in chunks(list(entries)):
+            command = ("EVALSHA", sha(ATTEND), 1, key, int(remote.EXPIRY * 1000), *chunk)
 
             def make(command: tuple[Any, ...] = command) -> tuple[Any, ...]:
                 return command
@@ -484,19 +342,6 @@ class RedisEngine(Engine):
             # When the connection is lost, all of it is told again.
             self.commands.submit(Command(make, 0, then, False))
 
-    def tell_gone(self, topic: str, entries: list[bytes]) -> None:
-        """Tell those who watch of those who are gone because their hub died."""
-        for entry in entries:
-            self.hub._tell_presence(topic, False, json.loads(entry))
-
-    async def refresh(self) -> None:
-        """Tell Redis now and then who is still there."""
-        while True:
-            await asyncio.sleep(REFRESH)
-            if self.commands.up.is_set():
-                for topic in list(self.present):
-                    self.tell_present(topic)
-
 
 def escaped(text: str) -> str:
     """Give a pattern of Redis that matches a text."""
@@ -506,12 +351,3 @@ def escaped(text: str) -> str:
 def chunks(names: list[str]) -> list[list[str]]:
     """Give names in parts of a size that a command may have."""
     return [names[start : start + MOST_NAMES] for start in range(0, len(names), MOST_NAMES)]
-
-
-async def gather(waits: list[Awaitable[Any]]) -> list[Any]:
-    """Wait for all, and let none of them go on when one fails."""
-    outcomes = await asyncio.gather(*waits, return_exceptions=True)
-    for outcome in outcomes:
-        if isinstance(outcome, BaseException):
-            raise outcome
-    return outcomes

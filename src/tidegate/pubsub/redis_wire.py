@@ -1,10 +1,9 @@
-"""Connections to Redis that come back, and notice when nobody answers."""
+"""Connections to Redis."""
 
 from __future__ import annotations
 
 import asyncio
 import collections
-import random
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,20 +12,13 @@ from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import AuthenticationError, NoScriptError, RedisError, ResponseError
 
+from . import wires
 from .errors import EngineError
 from .redis_scripts import SCRIPTS
+from .wires import Unsupported, Wire
 
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
-
-# How long connecting may take, greetings included; how often it is looked whether there was a sign
-# of life, and after how long without one the connection is given up; in seconds.
-CONNECT_TIMEOUT = 3.0
-HEARTBEAT = 0.5
-DEAF_AFTER = 2.0
-
-# How long to wait before the next attempt, at least and at most, in seconds.
-SOONEST, LATEST = 0.05, 2.0
 
 # How long replies may be taken without the event loop getting its turn, in seconds.
 BUDGET = 0.005
@@ -35,33 +27,19 @@ BUDGET = 0.005
 MOST_COMMANDS = 512
 
 
-class Unsupported(EngineError):
-    """A server of a kind that can't be used."""
-
-
-class Wire:
+class RedisWire(Wire):
     """One connection to Redis at a time.
 
     Args:
         pool: makes the connections.
 
-    Attributes:
-        up: set while it is connected and greeted.
-        error: why it isn't connected, or wasn't the last time.
-        hopeless: whether there is no use in trying again.
-
     """
 
+    engine = "Redis"
+
     def __init__(self, pool: ConnectionPool) -> None:
+        super().__init__()
         self.pool = pool
-        self.connection: Any = None
-        self.up = asyncio.Event()
-        self.attempted = asyncio.Event()
-        self.error: BaseException | None = None
-        self.hopeless = False
-        self.was_up = False
-        self.life = 0.0
-        self.busy = False
 
     def new_connection(self) -> Any:
         """Make a connection as the pool would, but one that leaves waiting and retrying to us."""
@@ -74,87 +52,33 @@ class Wire:
             "protocol": 2,
             "retry": Retry(NoBackoff(), 0),
             "socket_timeout": None,
-            "socket_connect_timeout": CONNECT_TIMEOUT,
+            "socket_connect_timeout": wires.CONNECT_TIMEOUT,
         }
         options.pop("retry_on_error", None)
         return self.pool.connection_class(**options)
 
-    async def run(self) -> None:
-        """Connect, again and again."""
-        delay = SOONEST
-        while True:
-            began = time.monotonic()
-            connection = self.new_connection()
-            try:
-                try:
-                    async with asyncio.timeout(CONNECT_TIMEOUT):
-                        await connection.connect()
-                        await self.greet(connection)
-                    self.connection = connection
-                    self.life = time.monotonic()
-                    self.was_up = True
-                    await self.work(connection)
-                finally:
-                    self.connection = None
-                    self.up.clear()
-                    await connection.disconnect(nowait=True)
-            except (RedisError, OSError, EngineError) as exc:
-                self.error = exc
-                if isinstance(exc, (AuthenticationError, Unsupported)) and not self.was_up:
-                    self.hopeless = True
-                    return
-            finally:
-                self.attempted.set()
-                self.lost()
-            # What held for a while is tried again at once.
-            if time.monotonic() - began > LATEST:
-                delay = SOONEST
-            await asyncio.sleep(delay * random.uniform(0.5, 1))
-            delay = min(2 * delay, LATEST)
+    async def connect(self, connection: Any) -> None:
+        try:
+            await connection.connect()
+            await self.greet(connection)
+        except AuthenticationError as exc:
+            raise Unsupported(str(exc)) from exc
+        except RedisError as exc:
+            raise EngineError(str(exc)) from exc
+
+    async def disconnect(self, connection: Any) -> None:
+        await connection.disconnect(nowait=True)
 
     async def greet(self, connection: Any) -> None:
         """Do what comes first on a connection."""
 
-    def lost(self) -> None:
-        """Take note that the connection is lost."""
-
     async def work(self, connection: Any) -> None:
-        """Read and write until the connection is lost, or seems to be."""
-        helpers = [
-            asyncio.create_task(self.pump(connection)),
-            asyncio.create_task(self.watch()),
-        ]
-        reader = asyncio.create_task(self.read(connection))
         try:
-            await asyncio.wait([reader, *helpers], return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in (reader, *helpers):
-                task.cancel()
-            outcomes = await asyncio.gather(reader, *helpers, return_exceptions=True)
-        for outcome in outcomes:
-            if isinstance(outcome, Exception):
-                raise outcome
-
-    async def watch(self) -> None:
-        """End when nobody answers.
-
-        Raises:
-            EngineError: then.
-
-        """
-        while True:
-            await asyncio.sleep(HEARTBEAT)
-            silent = time.monotonic() - self.life
-            if silent > DEAF_AFTER and not self.busy:
-                raise EngineError(f"Redis hasn't answered for {silent:.1f} s")
-            self.beat()
-
-    def beat(self) -> None:
-        """Ask for a sign of life."""
-        raise NotImplementedError
+            await super().work(connection)
+        except RedisError as exc:
+            raise EngineError(str(exc)) from exc
 
     async def read(self, connection: Any) -> None:
-        """Take replies, and give the event loop its turn now and then."""
         until = time.monotonic() + BUDGET
         while True:
             try:
@@ -177,10 +101,6 @@ class Wire:
 
     def answered(self, reply: Any) -> None:
         """Take in a reply."""
-        raise NotImplementedError
-
-    async def pump(self, connection: Any) -> None:
-        """Write what is to be written."""
         raise NotImplementedError
 
 
@@ -210,7 +130,7 @@ class Command:
         self.lasts = lasts
 
 
-class CommandWire(Wire):
+class CommandWire(RedisWire):
     """The connection for commands: all of a turn of the event loop go out in one write.
 
     Args:
@@ -255,7 +175,7 @@ class CommandWire(Wire):
                 future.set_result(reply)
 
         try:
-            async with asyncio.timeout(CONNECT_TIMEOUT):
+            async with asyncio.timeout(wires.CONNECT_TIMEOUT):
                 await self.up.wait()
                 self.submit(Command(lambda: command, 0, then, False))
                 reply = await future
@@ -323,7 +243,7 @@ class CommandWire(Wire):
                 await connection.send_packed_command(packed, check_health=False)
 
 
-class ListeningWire(Wire):
+class ListeningWire(RedisWire):
     """The connection for subscriptions: changes of a turn of the event loop go out in one write.
 
     Args:
