@@ -115,6 +115,13 @@ def test_unix_socket():
     assert proxy.scheme == "http"
     assert str(proxy) == "http+unix:///run/pro%20xy.sock"
     assert parse_proxy("socks5h+unix://%2Frun%2Fp.sock").unix_path == "/run/p.sock"
+    assert parse_proxy("socks5h+unix://%2Frun%2FP.sock").unix_path == "/run/P.sock"
+
+
+@pytest.mark.parametrize("path", ["/run/p", "run/p", "Proxy.sock", "/a@b:c", "x:80", "a@b", "//c"])
+def test_unix_socket_in_a_url(path):
+    proxy = Proxy("http", "localhost", 80, "user", "secret", unix_path=path)
+    assert parse_proxy(proxy.url(password=True)) == proxy
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,10 @@ class Proxy:
                 user_info = "***"
             user_info += "@"
         if self.unix_path is not None:
-            return f"{self.scheme}{UNIX}://{user_info}{urllib.parse.quote(self.unix_path, '/')}"
+            # A path that doesn't begin with a slash stands where a host does, and has none.
+            slash = "/" if self.unix_path.startswith("/") else ""
+            path = urllib.parse.quote(self.unix_path, slash)
+            return f"{self.scheme}{UNIX}://{user_info}{path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{user_info}{host}:{self.port}"
 
@@ -235,8 +238,10 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
     unix_path = None
     if scheme.endswith(UNIX):
         scheme = scheme.removesuffix(UNIX)
-        unix_path = urllib.parse.unquote(parts.path or host or "")
-        if not unix_path or (parts.path and host):
+        # Not the host as it is given, whose case doesn't matter, as that of a path does.
+        place = parts.netloc.rpartition("@")[2]
+        unix_path = urllib.parse.unquote(parts.path or place)
+        if not unix_path or (parts.path and place):
             raise InvalidProxy(proxy, f"write {scheme}{UNIX}:///path/of/the/socket")
         host = "localhost"
     elif parts.path not in ("", "/"):
