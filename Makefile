@@ -16,7 +16,7 @@ help:
 	@echo "make test         linters, types and tests, compiled and uncompiled"
 	@echo "make test-all     the tests on every CPython from 3.11 on that is found"
 	@echo "make conformance  the 517 cases of Autobahn|Testsuite; SET=core for seconds instead of minutes"
-	@echo "make fuzz         random input for a minute, SECONDS=... for longer; see tests/fuzz"
+	@echo "make fuzz         random input, and what covers more, for a minute; TIME=... seconds; see tests/fuzz"
 	@echo "make dropin       programs of others, from PyPI, on tidegate in the place of websockets"
 	@echo "make docs         the documentation as a site; a warning is an error"
 	@echo "make wheels       build what goes to a package index into dist/, check it and try it"
@@ -81,8 +81,13 @@ test-all: peers pythons
 conformance: $(VENV)/.test
 	$(PY) -m conformance --set $(or $(SET),all) --library $(or $(LIBRARY),tidegate) $(if $(JOBS),--jobs $(JOBS))
 
-fuzz: $(VENV)/.test
-	$(PY) -m tests.fuzz --seconds $(or $(SECONDS),60)
+# Atheris has wheels for some systems and Pythons only.
+$(VENV)/.fuzz: $(VENV)/.test
+	@$(PY) -m pip install --quiet --only-binary :all: atheris || echo "Without Atheris, nothing is found by coverage."
+	@touch $@
+
+fuzz: $(VENV)/.fuzz
+	$(PY) -m tests.fuzz --seconds $(or $(TIME),60) $(if $(ONLY),--only $(ONLY))
 
 # The peers of the benchmark have an environment of their own.
 BENCH := benchmarks/build/venv

@@ -156,7 +156,12 @@ class RedisEngine(RemoteEngine):
             if not self.all_active and topic in self.active:
                 self.take_message(topic, push[2])
         elif kind == b"pmessage":
-            topic = push[2].decode()[len(self.channel) :]
+            try:
+                topic = push[2].decode()[len(self.channel) :]
+            except UnicodeDecodeError:
+                # A pattern matches names of others, too.
+                self.hub.stats.failed += 1
+                return
             if self.is_first(push[1].decode(), topic):
                 self.take_message(topic, push[3])
         elif kind == b"subscribe":
@@ -222,7 +227,12 @@ class RedisEngine(RemoteEngine):
             # Somebody else publishes on our channels.
             self.hub.stats.failed += 1
             return
-        self.hub._received(Message(topic, envelope[start:], envelope[1:2] == TEXT, position))
+        payload = envelope[start:]
+        text = envelope[1:2] == TEXT
+        if text and not is_text(payload):
+            self.hub.stats.failed += 1
+            return
+        self.hub._received(Message(topic, payload, text, position))
 
     # Publishing
 
@@ -341,6 +351,15 @@ class RedisEngine(RemoteEngine):
 
             # When the connection is lost, all of it is told again.
             self.commands.submit(Command(make, 0, then, False))
+
+
+def is_text(payload: bytes) -> bool:
+    """Say whether a payload is UTF-8, so that it may be sent as text."""
+    try:
+        payload.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def escaped(text: str) -> str:
