@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import random
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +18,13 @@ def library(name: str) -> SimpleNamespace:
     return SimpleNamespace(
         **{each.split(".")[-1]: importlib.import_module(f"{name}.{each}") for each in modules}
     )
+
+
+def differences(library: str) -> set[str]:
+    """What there is in the table of differences about another library."""
+    rows = Path(__file__).with_name("DIFFERENCES.md").read_text().splitlines()
+    cells = [[cell.strip() for cell in row.split("|")] for row in rows if row.startswith("|")]
+    return {row[2] for row in cells if row[1] == library}
 
 
 def unmasked(sent: list[bytes]) -> bytes:
