@@ -49,6 +49,7 @@ def test_parse_proxy(url, expected):
         ("proxy.test:3128", "write http://proxy.test:3128"),
         ("proxy.test", "scheme isn't provided"),
         ("http://", "hostname isn't provided"),
+        ("http://[::1]:1@[:%1]:1/", "what is in brackets"),
         ("http://:3128", "hostname isn't provided"),
         ("http://proxy.test/path", "path is meaningless"),
         ("http://proxy.test?query", "query is meaningless"),

@@ -12,6 +12,7 @@ from ..datastructures import HeadersLike
 from ..exceptions import InvalidProxy
 from ..printable import without_user_info
 from ..uri import ESCAPE
+from .addresses import parse_address
 
 if t.TYPE_CHECKING:
     from .credentials import AuthLike
@@ -257,6 +258,9 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
         raise InvalidProxy(proxy, f"fragment is meaningless{advice(parts.fragment)}")
     if not host:
         raise InvalidProxy(proxy, "hostname isn't provided")
+    if ":" in host and parse_address(host) is None:
+        # urlsplit() looks only at what stands in the first brackets.
+        raise InvalidProxy(proxy, "what is in brackets isn't an IPv6 address")
     username, password = parts.username, parts.password
     if username is not None:
         username = urllib.parse.unquote(username, errors="surrogateescape")
