@@ -32,7 +32,7 @@ from .exceptions import (
 from .identity import PRODUCT
 from .printable import printable
 from .streams import StreamReader
-from .wire.heads import split_request
+from .wire.heads import join_head, split_request
 
 __all__ = [
     "SERVER",
@@ -232,8 +232,13 @@ class Response:
         """
         if _is_text(self.reason_phrase) is None:
             raise InvalidReason(self.reason_phrase)
-        head = f"HTTP/1.1 {self.status_code:d} {self.reason_phrase}\r\n{self.headers}"
-        return head.encode("iso-8859-1") + self.body
+        head = f"HTTP/1.1 {self.status_code:d} {self.reason_phrase}"
+        if type(self.headers) is Headers:
+            data = join_head(head, self.headers._list, self.body)
+            if data is not None:
+                return data
+        # A subclass may have more to say; or this tells what can't be sent.
+        return f"{head}\r\n{self.headers}".encode("iso-8859-1") + self.body
 
 
 def parse_request(head: bytes | bytearray) -> Request:
@@ -244,7 +249,7 @@ def parse_request(head: bytes | bytearray) -> Request:
     Args:
         head: the request, up to and including the first ``\\r\\n\\r\\n``.
     """
-    request = _parse_usual_request(head)
+    request = parse_usual_request(head)
     if request is None:
         reader = StreamReader()
         return _run(Request.parse(reader.read_line), reader, head)
@@ -254,14 +259,14 @@ def parse_request(head: bytes | bytearray) -> Request:
 
 def parse_whole_request_head(head: bytes | bytearray) -> Request:
     """Give the request that ``head`` holds, as `parse_request` does, but it may have a body."""
-    request = _parse_usual_request(head)
+    request = parse_usual_request(head)
     if request is None:
         reader = StreamReader()
         return _run(parse_request_head(reader.read_line), reader, head)
     return request
 
 
-def _parse_usual_request(head: bytes | bytearray) -> Request | None:
+def parse_usual_request(head: bytes | bytearray) -> Request | None:
     """Give the request, None if it is long or malformed: another parser finds out in what way."""
     if len(head) > MAX_LINE_LENGTH:
         return None

@@ -33,7 +33,7 @@ from .headers import (
     parse_subprotocol,
     parse_upgrade,
 )
-from .http11 import Request, Response, check_no_body, read_request
+from .http11 import Request, Response, check_no_body, parse_usual_request, read_request
 from .imports import lazy_import
 from .protocol import CONNECTING, OPEN, SERVER, Protocol, State
 from .streams import StreamReader
@@ -52,6 +52,9 @@ __all__ = ["ServerProtocol"]
 is_host = re.compile(
     r"(?:[-._~0-9A-Za-z!$&'()*+,;=%]*|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?"
 ).fullmatch
+# What each answer has that accepts a connection.
+UPGRADE_ITEMS = (("Upgrade", "websocket"), ("Connection", "Upgrade"))
+
 # Scheme and authority of a target.
 is_absolute = re.compile(r"(?:https?|wss?)://[^/?#]+", re.IGNORECASE).match
 
@@ -72,6 +75,8 @@ class ServerProtocol(Protocol):
 
     """
 
+    untouched = False
+
     def __init__(
         self,
         *,
@@ -91,8 +96,27 @@ class ServerProtocol(Protocol):
         self.available_subprotocols = subprotocols
         self._select_subprotocol = select_subprotocol
         if state is CONNECTING:
+            # Whether nothing was received yet, not even the end of the stream.
+            self.untouched = True
             self.reader = StreamReader()
             self.parser = self.parse_request()
+
+    def receive_data(self, data: bytes | bytearray) -> None:
+        """Take in bytes that the network received; see `Protocol.receive_data`."""
+        if self.untouched and self.parser is not None:
+            # Most requests come whole, and nothing behind them.
+            self.untouched = False
+            request = parse_usual_request(data)
+            if request is not None:
+                self.parser = None
+                self.request_received(request)
+                return
+        super().receive_data(data)
+
+    def receive_eof(self) -> None:
+        """Take in the end of the stream; see `Protocol.receive_eof`."""
+        self.untouched = False
+        super().receive_eof()
 
     def parse_request(self) -> Generator[None]:
         """Read the opening handshake request; a generator that yields when it needs more bytes."""
@@ -130,15 +154,19 @@ class ServerProtocol(Protocol):
             self.reader = None
             self.frame_reader.stop()
         else:
-            # RFC 9112, section 3.2.2: a server has to accept the absolute form.
-            absolute = is_absolute(request.path)
-            if absolute is not None:
-                path = request.path[absolute.end() :]
-                request.path = path if path.startswith("/") else f"/{path}"
-            if self.debug:
-                self.logger.debug("< %s %s %s", request.method, request.path, request.protocol)
-                self.log_headers("<", request.headers)
-            self.events.append(request)
+            self.request_received(request)
+
+    def request_received(self, request: Request) -> None:
+        """Give the request as an event."""
+        # RFC 9112, section 3.2.2: a server has to accept the absolute form.
+        absolute = None if request.path.startswith("/") else is_absolute(request.path)
+        if absolute is not None:
+            path = request.path[absolute.end() :]
+            request.path = path if path.startswith("/") else f"/{path}"
+        if self.debug:
+            self.logger.debug("< %s %s %s", request.method, request.path, request.protocol)
+            self.log_headers("<", request.headers)
+        self.events.append(request)
 
     def accept(self, request: Request) -> Response:
         """Make the response to a request: an acceptance, or a refusal that says why.
@@ -157,15 +185,18 @@ class ServerProtocol(Protocol):
             accept, extensions, subprotocol = self.process_request(request)
         except Exception as exc:
             return self.refuse(exc)
-        headers = [
-            ("Date", http_date()),
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Accept", accept),
-        ]
+        date = http_date()
+        items = [("Date", date), *UPGRADE_ITEMS, ("Sec-WebSocket-Accept", accept)]
+        values: dict[str, str | list[str]] = {
+            "date": date,
+            "upgrade": "websocket",
+            "connection": "Upgrade",
+            "sec-websocket-accept": accept,
+        }
         if extensions is not None:
-            headers.append(("Sec-WebSocket-Extensions", extensions))
-        response = Response(101, "Switching Protocols", Headers.from_valid(headers))
+            items.append(("Sec-WebSocket-Extensions", extensions))
+            values["sec-websocket-extensions"] = extensions
+        response = Response(101, "Switching Protocols", Headers.from_parts(items, values))
         if subprotocol is not None:
             # Checked, because the program may have made it.
             response.headers["Sec-WebSocket-Protocol"] = subprotocol
@@ -245,7 +276,8 @@ class ServerProtocol(Protocol):
             accept = accept_key(check_request_headers(headers))
         self.origin = self.process_origin(headers)
         extensions_header, extensions = self.process_extensions(headers)
-        self.extensions = extensions
+        if extensions or self._extensions:
+            self.extensions = extensions
         self.subprotocol = self.process_subprotocol(headers)
         return accept, extensions_header, self.subprotocol
 
@@ -284,7 +316,7 @@ class ServerProtocol(Protocol):
 
         """
         offered: list[Subprotocol] = []
-        if "Sec-WebSocket-Protocol" in headers:
+        if "sec-websocket-protocol" in headers._dict:
             for value in headers.get_all("Sec-WebSocket-Protocol"):
                 offered += parse_subprotocol(value)
         return self.select_subprotocol(offered)
@@ -426,6 +458,8 @@ def check_origin(
     headers: Headers, origins: Sequence[Origin | re.Pattern[str] | None] | None
 ) -> Origin | None:
     """Check the Origin header of a request; see `ServerProtocol.process_origin`."""
+    if origins is None and "origin" not in headers._dict:
+        return None
     # A request has one at most, since a browser sends it (RFC 6454, section 7.3).
     try:
         origin = headers.get("Origin")
@@ -450,7 +484,7 @@ def negotiate_extensions(
     headers: Headers, available: Sequence[ServerExtensionFactory] | None
 ) -> tuple[str | None, list[Extension]]:
     """Negotiate the extensions of a request; see `ServerProtocol.process_extensions`."""
-    if not available or "Sec-WebSocket-Extensions" not in headers:
+    if not available or "sec-websocket-extensions" not in headers._dict:
         return None, []
     values = headers.get_all("Sec-WebSocket-Extensions")
     response: list[ExtensionHeader] = []

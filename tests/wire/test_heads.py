@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import tidegate
 from tidegate import http11
 from tidegate.datastructures import Headers
-from tidegate.server import check_head, check_request_headers
+from tidegate.server import ServerProtocol, check_head, check_request_headers
 from tidegate.streams import StreamReader
 from tidegate.utils import accept_key
 from tidegate.wire import heads
@@ -165,3 +165,36 @@ def test_answer():
 def test_answers(nonce):
     key = base64.b64encode(nonce).decode()
     assert heads.accept_usual_key(key) == twin.accept_usual_key(key) == accept_key(key)
+
+
+@given(st.text(max_size=5), st.lists(st.tuples(texts, st.text(max_size=5))), st.binary(max_size=3))
+@example("HTTP/1.1 101 Switching Protocols", [("Date", "\xe9"), ("a", "")], b"")
+def test_join_head(first, items, body):
+    data = heads.join_head(first, items, body)
+    assert data == twin.join_head(first, items, body)
+    if data is None:
+        with pytest.raises(UnicodeEncodeError):
+            "".join([first, *map("".join, items)]).encode("iso-8859-1")
+    else:
+        response = http11.Response(200, "OK", Headers.from_valid(items), body)
+        assert data.partition(b"\r\n")[2] == response.serialize().partition(b"\r\n")[2]
+        assert data.startswith(first.encode("iso-8859-1") + b"\r\n")
+
+
+@given(changed | lines, st.integers(0, 200), st.sampled_from([b"", b"\r\n", b"\x81\x80abcd"]))
+@example(HEAD, 0, b"")
+@example(HEAD, 16, b"")
+@example(b"GET / HTTP/1.1\r\n" + HEAD, 16, b"")
+@example(b"\r\n" + HEAD, 2, b"")
+def test_pieces(head, at, behind):
+    """What a server makes of a request doesn't depend on the pieces in which it came."""
+    found = []
+    for pieces in ([head + behind], [head[:at], head[at:] + behind], [head, behind]):
+        protocol = ServerProtocol()
+        for piece in pieces:
+            protocol.receive_data(piece)
+        protocol.receive_eof()
+        sent = [data for data in protocol.data_to_send() if not data.startswith(b"HTTP/1.1 4")]
+        exc = protocol.handshake_exc
+        found.append((protocol.events_received(), type(exc), str(exc), sent))
+    assert found[0] == found[1] == found[2]

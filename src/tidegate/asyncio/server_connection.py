@@ -7,7 +7,14 @@ import dataclasses
 import inspect
 from typing import TYPE_CHECKING, Any
 
-from ..core.acceptance import CLOSING_DOWN, Answer, OpeningOptions, acceptance, respond
+from ..core.acceptance import (
+    CLOSING_DOWN,
+    Answer,
+    OpeningOptions,
+    acceptance,
+    default_response,
+    respond,
+)
 from ..http11 import Request, Response
 from ..protocol import OPEN
 from ..server import ServerProtocol
@@ -94,7 +101,9 @@ class ServerConnection(Connection):
         if refusal is not None:
             self._respond(Answer(self.protocol.reject(*refusal)))
             return
-        self._address = (self._opening.counted(self.remote_address),)
+        # Without limits, nobody counts.
+        counts = self._opening.limits is not None
+        self._address = (self._opening.counted(self.remote_address) if counts else None,)
         self.server.all_connections.add(self)
 
     def _admit(self, options: OpeningOptions) -> tuple[int, str] | None:
@@ -117,8 +126,12 @@ class ServerConnection(Connection):
                 if refusal is not None:
                     self._respond(Answer(self.protocol.reject(*refusal)))
                     return
-            self._acceptance = acceptance(self, event, options, self.server.is_serving)
-            self._go_on(None, None)
+            is_serving = self.server.is_serving
+            if options.asks:
+                self._acceptance = acceptance(self, event, options, is_serving)
+                self._go_on(None, None)
+            else:
+                self._respond(Answer(default_response(self, event, options, is_serving())))
 
     def _resolve_forwarded(self, policy: ForwardedPolicy, request: Request) -> None:
         """Find out who sent the request to the proxies that it came through."""

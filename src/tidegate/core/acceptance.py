@@ -11,6 +11,7 @@ import http
 from collections.abc import Awaitable, Callable, Generator
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from ..datastructures import Headers, is_valid_header_value
 from ..http11 import Request, Response
 from ..protocol import OPEN
 from ..utils import without_frames
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .limits import Limits
     from .link import Link
 
-__all__ = ["Answer", "OpeningOptions", "Question", "acceptance", "respond"]
+__all__ = ["Answer", "OpeningOptions", "Question", "acceptance", "default_response", "respond"]
 
 # What a program gives to `serve`, where it may be a coroutine function, and where it may not.
 Of = TypeVar("Of")
@@ -62,7 +63,13 @@ class OpeningOptions:
     ) -> None:
         self.process_request = process_request
         self.process_response = process_response
+        # Whether the program is asked about anything.
+        self.asks = process_request is not None or process_response is not None
         self.server_header = server_header
+        # Else setting it says what is wrong.
+        self.server_is_valid = (
+            isinstance(server_header, str) and is_valid_header_value(server_header) is not None
+        )
         self.open_timeout = open_timeout
         self.limits = limits
         self.forwarded = forwarded
@@ -170,8 +177,9 @@ def acceptance(
         # Meanwhile the connection was lost, or refused because the server closes.
         return Answer(None)
     if response is None:
-        response = protocol.accept(request) if is_serving() else protocol.reject(*CLOSING_DOWN)
-    add_server_header(response, options)
+        response = default_response(link, request, options, is_serving())
+    else:
+        add_server_header(response, options)
     if options.process_response is not None:
         try:
             other = yield Question(options.process_response, request, response)
@@ -183,6 +191,16 @@ def acceptance(
         if other is not None:
             response = other
     return Answer(response)
+
+
+def default_response(
+    link: Link, request: Request, options: OpeningOptions, is_serving: bool
+) -> Response:
+    """Give the response to a request unless the program has another."""
+    protocol: ServerProtocol = link.protocol  # type: ignore[assignment]
+    response = protocol.accept(request) if is_serving else protocol.reject(*CLOSING_DOWN)
+    add_server_header(response, options)
+    return response
 
 
 def failed(link: Link, options: OpeningOptions | None, function: str, exc: Exception) -> Answer:
@@ -199,7 +217,12 @@ def failed(link: Link, options: OpeningOptions | None, function: str, exc: Excep
 def add_server_header(response: Response, options: OpeningOptions | None) -> None:
     """Say which server this is, unless the program did."""
     if options is not None and options.server_header is not None:
-        response.headers.setdefault("Server", options.server_header)
+        headers = response.headers
+        if options.server_is_valid and type(headers) is Headers:
+            if "server" not in headers._dict:
+                headers.set_insecure("Server", options.server_header)
+        else:
+            headers.setdefault("Server", options.server_header)
 
 
 def check_result(function: str, result: Any) -> None:

@@ -1,6 +1,6 @@
 # What heads.py does in Python, in C; a property test keeps the two equal.
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp
 
 cdef extern from *:
@@ -64,6 +64,11 @@ cdef extern from *:
         return lowered;
     }
 
+    static inline int tidegate_equal(PyObject *name, const unsigned char *data, Py_ssize_t n)
+    {
+        return PyUnicode_GET_LENGTH(name) == n && memcmp(PyUnicode_1BYTE_DATA(name), data, n) == 0;
+    }
+
     /* Whether a text is ASCII and, but for upper case, this. */
     static inline int tidegate_is(PyObject *text, const char *lower, Py_ssize_t n)
     {
@@ -119,29 +124,45 @@ cdef extern from *:
         return text == Py_None || (PyUnicode_CheckExact(text) && PyUnicode_GET_LENGTH(text) <= 200);
     }
 
+    /* How many bytes a text takes in ISO-8859-1; -1 if it isn't such a text. */
+    static inline Py_ssize_t tidegate_width(PyObject *text)
+    {
+        if (!PyUnicode_Check(text) || PyUnicode_KIND(text) != PyUnicode_1BYTE_KIND)
+            return -1;
+        return PyUnicode_GET_LENGTH(text);
+    }
+
+    static inline char *tidegate_put_ascii(char *to, const char *from, Py_ssize_t n)
+    {
+        memcpy(to, from, n);
+        return to + n;
+    }
+
+    static inline char *tidegate_put(char *to, PyObject *text)
+    {
+        return tidegate_put_ascii(to, PyUnicode_DATA(text), PyUnicode_GET_LENGTH(text));
+    }
+
     static inline uint32_t tidegate_rotl(uint32_t x, int n) { return x << n | x >> (32 - n); }
 
     static void tidegate_sha1_block(uint32_t *h, const unsigned char *block)
     {
-        uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4];
+        uint32_t w[80], a = h[0], b = h[1], c = h[2], d = h[3], e = h[4], next;
         for (int i = 0; i < 16; i++)
             w[i] = (uint32_t)block[4 * i] << 24 | (uint32_t)block[4 * i + 1] << 16 |
                    (uint32_t)block[4 * i + 2] << 8 | block[4 * i + 3];
         for (int i = 16; i < 80; i++)
             w[i] = tidegate_rotl(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
-        for (int i = 0; i < 80; i++) {
-            uint32_t f, k;
-            if (i < 20)
-                f = (b & c) | (~b & d), k = 0x5a827999;
-            else if (i < 40)
-                f = b ^ c ^ d, k = 0x6ed9eba1;
-            else if (i < 60)
-                f = (b & c) | (b & d) | (c & d), k = 0x8f1bbcdc;
-            else
-                f = b ^ c ^ d, k = 0xca62c1d6;
-            uint32_t next = tidegate_rotl(a, 5) + f + e + k + w[i];
-            e = d, d = c, c = tidegate_rotl(b, 30), b = a, a = next;
+    #define TIDEGATE_ROUNDS(from, f, k)                              \\
+        for (int i = from; i < from + 20; i++) {                     \\
+            next = tidegate_rotl(a, 5) + (f) + e + (uint32_t)k + w[i]; \\
+            e = d, d = c, c = tidegate_rotl(b, 30), b = a, a = next; \\
         }
+        TIDEGATE_ROUNDS(0, (b & c) | (~b & d), 0x5a827999)
+        TIDEGATE_ROUNDS(20, b ^ c ^ d, 0x6ed9eba1)
+        TIDEGATE_ROUNDS(40, (b & c) | (b & d) | (c & d), 0x8f1bbcdc)
+        TIDEGATE_ROUNDS(60, b ^ c ^ d, 0xca62c1d6)
+    #undef TIDEGATE_ROUNDS
         h[0] += a, h[1] += b, h[2] += c, h[3] += d, h[4] += e;
     }
 
@@ -181,10 +202,14 @@ cdef extern from *:
     Py_ssize_t tidegate_skip(const unsigned char *data, Py_ssize_t i, int kind)
     str tidegate_latin(const unsigned char *data, Py_ssize_t n)
     str tidegate_lowered(str name)
+    bint tidegate_equal(str name, const unsigned char *data, Py_ssize_t n)
     bint tidegate_is(object text, const char *lower, Py_ssize_t n)
     bint tidegate_is_host(object text)
     bint tidegate_is_key(object text)
     bint tidegate_is_short(object text)
+    Py_ssize_t tidegate_width(object text)
+    char *tidegate_put(char *to, object text)
+    char *tidegate_put_ascii(char *to, const char *from_, Py_ssize_t n)
     void tidegate_accept(const unsigned char *key, char *accept)
 
 cdef extern from "Python.h":
@@ -192,11 +217,18 @@ cdef extern from "Python.h":
     str PyUnicode_New(Py_ssize_t size, unsigned int most)
 
 
+# Names of headers that were seen last, and the same in lower case, so that many requests share them.
+cdef int MOST_NAMES
+cdef int LONGEST_NAME
+cdef list names
+cdef list lower_names
+
+
 cdef inline object scan_head(bytes data, Py_ssize_t most):
     cdef const unsigned char *p = <const unsigned char *>PyBytes_AS_STRING(data)
-    cdef Py_ssize_t n = PyBytes_GET_SIZE(data), i, start, stop, count = 0
+    cdef Py_ssize_t n = PyBytes_GET_SIZE(data), i, start, stop, count = 0, place
     cdef str method, target, version, name, value, key
-    cdef list items
+    cdef list items, kept = names, lowered = lower_names
     cdef dict values
     cdef object known
 
@@ -227,7 +259,17 @@ cdef inline object scan_head(bytes data, Py_ssize_t most):
         if i == start or p[i] != c':' or count == most:
             return None
         count += 1
-        name = tidegate_latin(p + start, i - start)
+        # Nearly all have been seen before.
+        place = ((i - start) * 7 + p[start] + 3 * p[i - 1]) % MOST_NAMES
+        name = <str>kept[place]
+        if tidegate_equal(name, p + start, i - start):
+            key = <str>lowered[place]
+        else:
+            name = tidegate_latin(p + start, i - start)
+            key = tidegate_lowered(name)
+            if i - start <= LONGEST_NAME:
+                kept[place] = name
+                lowered[place] = key
         i += 1
         while p[i] == c' ' or p[i] == c'\t':
             i += 1
@@ -240,7 +282,6 @@ cdef inline object scan_head(bytes data, Py_ssize_t most):
             stop -= 1
         value = tidegate_latin(p + start, stop - start)
         items.append((name, value))
-        key = tidegate_lowered(name)
         known = values.get(key)
         if known is None:
             values[key] = value
@@ -272,6 +313,35 @@ cdef inline object usual_key(dict values):
         ):
             return key
     return None
+
+
+cdef inline bytes join_lines(str first, list items, object body):
+    cdef Py_ssize_t n = tidegate_width(first)
+    cdef Py_ssize_t width
+    cdef bytes data
+    cdef char *p
+    cdef object name, value
+    if n < 0:
+        return None
+    for name, value in items:
+        width = tidegate_width(name)
+        if width < 0:
+            return None
+        n += width + 4
+        width = tidegate_width(value)
+        if width < 0:
+            return None
+        n += width
+    data = PyBytes_FromStringAndSize(NULL, n + 4)
+    p = tidegate_put(PyBytes_AS_STRING(data), first)
+    p = tidegate_put_ascii(p, b"\r\n", 2)
+    for name, value in items:
+        p = tidegate_put(p, name)
+        p = tidegate_put_ascii(p, b": ", 2)
+        p = tidegate_put(p, value)
+        p = tidegate_put_ascii(p, b"\r\n", 2)
+    tidegate_put_ascii(p, b"\r\n", 2)
+    return data if not body else data + body
 
 
 cdef inline str answer_to(str key):

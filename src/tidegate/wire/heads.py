@@ -15,10 +15,16 @@ try:
 except ImportError:
     from .. import _cython as cython
 
-__all__ = ["accept_usual_key", "key_of_usual_upgrade", "split_request"]
+__all__ = ["accept_usual_key", "join_head", "key_of_usual_upgrade", "split_request"]
 
 # RFC 6455, section 1.3
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+
+# Names that are kept, so many of them and no longer ones.
+MOST_NAMES = 61
+LONGEST_NAME = 40
+names = [""] * MOST_NAMES
+lower_names = [""] * MOST_NAMES
 
 if not cython.compiled:
     # The grammar, in characters of ISO-8859-1. RFC 9110, sections 5.1, 5.5, 5.6.2; RFC 9112,
@@ -86,6 +92,15 @@ if not cython.compiled:
         # A list that can't have so many elements that they take long.
         return value is None or (isinstance(value, str) and len(value) <= 200)
 
+    def join_lines(
+        first: str, items: list[tuple[str, str]], body: bytes | bytearray
+    ) -> bytes | None:
+        lines = "".join([f"{name}: {value}\r\n" for name, value in items])
+        try:
+            return f"{first}\r\n{lines}\r\n".encode("iso-8859-1") + body
+        except UnicodeEncodeError:
+            return None
+
     def answer_to(key: str) -> str:
         digest = hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest()
         return binascii.b2a_base64(digest, newline=False).decode()
@@ -127,6 +142,23 @@ def key_of_usual_upgrade(values: dict[str, str | list[str]]) -> str | None:
 
     """
     return usual_key(values)
+
+
+def join_head(
+    first: str, items: list[tuple[str, str]], body: bytes | bytearray = b""
+) -> bytes | None:
+    """Put a request or response together.
+
+    Args:
+        first: its first line.
+        items: names and values of its headers.
+        body: its body.
+
+    Returns:
+        It as bytes in ISO-8859-1; None if it has characters that aren't there.
+
+    """
+    return join_lines(first, items, body)
 
 
 def accept_usual_key(key: str) -> str:
