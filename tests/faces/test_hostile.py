@@ -112,3 +112,16 @@ async def test_a_flood_of_pings_takes_no_memory(face):
         while not sizes:
             assert connection.buffered_amount < 1_000_000
             await face.sleep(0.01)
+
+
+@pytest.mark.parametrize("what", [name for name in HOSTILE if not name.startswith("close ")])
+async def test_what_came_before_is_answered(face, what):
+    """In the same segment, so that whoever takes the message has no time to be quicker."""
+    data = b"\x81\x86" + bytes(4) + b"before" + masked(HOSTILE[what][0])
+    if what == "message in a message":
+        data = data[:-8] + masked(b"\x01\x00") + masked(b"\x01\x00")
+    async with face.serve(echo) as (address, _):
+        for _ in range(10):
+            answer = await face.blocking(raw.exchange, address, data)
+            assert answer.startswith(b"\x81\x06before\x88")
+            assert raw.close_code(answer) == HOSTILE[what][1]

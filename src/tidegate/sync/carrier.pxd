@@ -26,6 +26,7 @@ cdef class Carrier(Link):
     cdef public object ref
     cdef public bint attended
     cdef public bint forgotten
+    cdef bint handing
     cdef public bint noticed
     cdef public long entries
     cdef public bint at_end

@@ -84,6 +84,8 @@ class Carrier(Link):
         self.ref: Any = None
         self.attended = False
         self.forgotten = False
+        # Whether a thread has just taken a message, behind which there is more to read.
+        self.handing = False
         self.noticed = False
         self.entries = 0
         self.at_end = False

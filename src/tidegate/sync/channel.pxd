@@ -1,5 +1,6 @@
 cimport cython
 
+from ..core.life cimport FAILING
 from ..core.link cimport NOBODY, WAITING
 from ..wire.reader cimport FrameReader
 from .reception cimport DIRECT, Reception
@@ -13,4 +14,5 @@ cdef class Channel(Reception):
     @cython.locals(reader=FrameReader, rest=Py_ssize_t, n=Py_ssize_t)
     cdef object read_message(self, deadline)
     cdef object wait_for_message(self, timeout)
-    cdef object leave_rest(self)
+    cdef bint leave_rest(self) except -1
+    cdef object failed(self, exc)

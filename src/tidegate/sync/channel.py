@@ -16,6 +16,7 @@ except ImportError:
     from .. import _cython as cython
 
 if not cython.compiled:
+    from ..core.life import FAILING
     from ..core.link import NOBODY, WAITING
     from .reception import DIRECT, Reception
 
@@ -45,31 +46,48 @@ class Channel(Reception):
             ConcurrencyError: if another thread is receiving.
 
         """
+        stays = False
         self.enter()
         try:
             if self.reception != NOBODY:
                 self.refuse_receiver("recv")
             self.burst = 0
+            self.handing = True
             message = self.take()
             if message is None:
                 message = self.wait_for_message(timeout)
             if self.reader.unread():
-                self.leave_rest()
+                stays = self.leave_rest()
         finally:
+            self.handing = stays
             self.leave()
         if decode is None:
             return message
         return self.decoded(message, decode, timeout)
 
-    def leave_rest(self) -> None:
-        """See to what came behind a message that was taken."""
+    def leave_rest(self) -> bool:
+        """See to what came behind a message that was taken; say whether something stays there."""
         if not self.reader.has_whole():
             # What isn't a message has its answer now.
             self.read_ahead()
-        elif not self.noticed:
+            return False
+        if not self.noticed:
             # There may be something else behind the next message, which may never be taken.
             self.noticed = True
             self.attendant.look_later(self)
+        return True
+
+    def failed(self, exc: Exception) -> None:
+        """Fail the connection, but not before what was received first can be answered.
+
+        The thread that a message is handed to has had no time for that yet.
+        """
+        if self.handing:
+            self.reader.stop()
+            if self.life.enter(FAILING):
+                self.failure = exc
+                return
+        Reception.failed(self, exc)
 
     def decoded(self, message: Any, decode: bool, timeout: float | None) -> Any:
         """Give a message as the program wants it."""
@@ -99,6 +117,7 @@ class Channel(Reception):
                     self.go_on()
                 else:
                     self.nothing_to_take()
+                    self.handing = False
                     message = self.read_message(deadline)
                     if message is not None:
                         return message
@@ -107,6 +126,7 @@ class Channel(Reception):
                     if deadline is not None and time.monotonic() >= deadline:
                         looks += 1
                 self.burst = 0
+                self.handing = True
                 message = self.take()
                 if message is not None:
                     return message
@@ -131,6 +151,7 @@ class Channel(Reception):
         if n > 0:
             # Straight from there, without a copy.
             self.activity += 1
+            self.handing = True
             # A timer may have gone off meanwhile.
             rest = reader.unread()
             if rest:

@@ -227,6 +227,8 @@ class Reception(Carrier):
                 self.go_on()
             if not self.opening and self.reader.unread():
                 self.received()
+            # What comes from now on has nothing to do with what a thread has taken.
+            self.handing = False
             if readable:
                 self.read_available()
             if self.ended:
