@@ -8,10 +8,20 @@ import socket
 
 from tidegate.asyncio.client import connect
 from tidegate.asyncio.server import serve
+from tidegate.pubsub import EngineError, Hub
 
 from ..asyncio.connections import address, until
 
-__all__ = ["Audience", "audience", "until"]
+__all__ = [
+    "Audience",
+    "all_of",
+    "audience",
+    "hubs",
+    "nothing_more",
+    "publish_many",
+    "take",
+    "until",
+]
 
 
 class Audience:
@@ -73,3 +83,31 @@ async def nothing_more(client):
     except TimeoutError:
         return
     raise AssertionError(f"another message: {message!r:.100}")
+
+
+@contextlib.asynccontextmanager
+async def hubs(count, server, **kwargs):
+    """Give so many hubs on a server."""
+    async with contextlib.AsyncExitStack() as stack:
+        yield [await stack.enter_async_context(Hub(server.url, **kwargs)) for _ in range(count)]
+
+
+async def take(messages, count, timeout=20):
+    """Give the data of so many messages."""
+    async with asyncio.timeout(timeout):
+        return [(await anext(messages)).data for _ in range(count)]
+
+
+async def publish_many(hub, topic, count, pause=0.0):
+    """Publish numbers; give those that the engine has taken."""
+    taken = []
+    for number in range(count):
+        receipt = hub.publish(topic, str(number))
+        try:
+            await receipt
+        except EngineError:
+            pass
+        else:
+            taken.append(str(number))
+        await asyncio.sleep(pause)
+    return taken

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import secrets
 import shutil
 import signal
 import subprocess
@@ -37,9 +38,15 @@ class Server:
     Args:
         options: what follows on the command line.
 
+    Attributes:
+        library: what is needed to use it.
+        keeps: whether a history is still valid when it was killed and started again.
+
     """
 
     name = ""
+    library = ""
+    keeps = False
 
     def __init__(self, options=()):
         self.options = options
@@ -106,6 +113,49 @@ class Server:
             self.kill()
 
 
+class Cable:
+    """The way to a server, which can be cut."""
+
+    def __init__(self, server):
+        self.server = server
+        self.writers = set()
+
+    @property
+    def url(self):
+        port = self.listener.sockets[0].getsockname()[1]
+        return self.server.url.replace(str(self.server.port), str(port))
+
+    def cut(self):
+        """Cut all connections."""
+        for writer in self.writers:
+            writer.transport.abort()
+
+    async def connected(self, reader, writer):
+        with contextlib.suppress(OSError):
+            there = await asyncio.open_connection("127.0.0.1", self.server.port)
+            self.writers |= {writer, there[1]}
+            await asyncio.gather(self.copy(reader, there[1]), self.copy(there[0], writer))
+            self.writers -= {writer, there[1]}
+        writer.transport.abort()
+
+    async def copy(self, reader, writer):
+        with contextlib.suppress(OSError):
+            while data := await reader.read(2**16):
+                writer.write(data)
+                await writer.drain()
+        writer.transport.abort()
+
+    async def __aenter__(self):
+        self.listener = await asyncio.start_server(self.connected, "127.0.0.1", 0)
+        return self
+
+    async def __aexit__(self, *exc_info):
+        self.listener.close()
+        while self.writers:
+            self.cut()
+            await asyncio.sleep(0.01)
+
+
 def low_port():
     """Give a free port that isn't too high."""
     for _ in range(1000):
@@ -119,6 +169,8 @@ class RedisServer(Server):
     """A Redis server, without anything on disk unless ``folder`` is given."""
 
     name = "redis-server"
+    library = "redis"
+    keeps = False
 
     def __init__(self, folder=None, options=(), config=None):
         super().__init__(options)
@@ -163,3 +215,40 @@ class RedisServer(Server):
             return (await reader.readexactly(int(head[1:]))).decode()
         finally:
             writer.close()
+
+
+class NatsServer(Server):
+    """A NATS server with JetStream, which keeps what it has in a folder of its own."""
+
+    name = "nats-server"
+    library = "nats"
+    keeps = True
+
+    def __init__(self, options=(), jetstream=True, scheme="nats"):
+        super().__init__(options)
+        self.jetstream = jetstream
+        self.scheme = scheme
+        self.id = secrets.token_hex(8)
+        self.folder = tempfile.TemporaryDirectory(
+            prefix="tidegate-nats-", ignore_cleanup_errors=True
+        )
+
+    @property
+    def url(self):
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def arguments(self):
+        kept = ["-js", "-sd", self.folder.name] if self.jetstream else []
+        return ["-a", "127.0.0.1", "-p", self.port, "-n", self.id, *kept]
+
+    async def answers(self):
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
+        try:
+            # Whoever else answers on that port has another name.
+            return self.id.encode() in await reader.readline()
+        finally:
+            writer.close()
+
+    async def __aexit__(self, *exc_info):
+        await super().__aexit__(*exc_info)
+        self.folder.cleanup()

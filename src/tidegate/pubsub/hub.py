@@ -65,7 +65,9 @@ class Hub:
 
     Args:
         url: the engine: ``memory://`` for this process alone; ``redis://`` or ``rediss://``, with
-            what redis-py takes there, or a client of its own, such as one that Sentinel gives.
+            what redis-py takes there, or a client of its own, such as one that Sentinel gives;
+            ``nats://`` or ``tls://``, several with commas between them, or a mapping of what
+            ``nats.connect()`` takes.
         history: how many messages of a topic are kept for those who come back, or a `History`;
             None for none.
         slow: what happens to slow receivers: a `Slow`. By default a connection for which more
@@ -86,7 +88,7 @@ class Hub:
 
     def __init__(
         self,
-        url: str | Redis = "memory://",
+        url: str | Redis | Mapping[str, Any] = "memory://",
         *,
         history: int | History | None = None,
         slow: Slow | None = None,
@@ -525,7 +527,7 @@ class Hub:
         """Wait until the engine has confirmed that it gives what these are for.
 
         Raises:
-            EngineError: if it doesn't in time.
+            EngineError: if it doesn't in time, or doesn't allow it.
 
         """
         waits = [s.group.ready for s in subscriptions if s.group.ready is not None]
@@ -533,6 +535,8 @@ class Hub:
             _, pending = await asyncio.wait(waits, timeout=TIMEOUT)
             if pending:
                 raise EngineError(f"the engine hasn't confirmed within {TIMEOUT:g} s")
+            for wait in waits:
+                wait.result()
         for subscription in subscriptions:
             subscription.group.ready = None
 
@@ -641,8 +645,12 @@ def link_of(connection: Any) -> Any:
 
 
 def make_engine(hub: Hub, source: Any, prefix: str) -> Engine:
-    """Give the engine for a URL, or on a client of redis-py's."""
-    scheme, separator, rest = str(source).partition("://")
+    """Give the engine for a URL, on a client of redis-py's, or with arguments of nats-py's."""
+    scheme, separator, rest = source.partition("://") if isinstance(source, str) else ("", "", "")
+    if isinstance(source, Mapping) or (scheme in ("nats", "tls") and rest):
+        from .nats import NatsEngine
+
+        return NatsEngine(hub, source, prefix)
     if not isinstance(source, str) or (scheme in ("redis", "rediss", "unix") and rest):
         from .redis import RedisEngine
 
@@ -651,6 +659,8 @@ def make_engine(hub: Hub, source: Any, prefix: str) -> Engine:
         from .memory import MemoryEngine
 
         return MemoryEngine(hub)
+    # What isn't a URL may be anything, a password among it.
+    found = f", not with {scheme[:20]!r}" if separator else ""
     raise ValueError(
-        f"a hub's URL begins with memory://, redis:// or rediss://, not with {scheme[:20]!r}"
+        "a hub's URL begins with memory://, redis://, rediss://, nats:// or tls://" + found
     )

@@ -72,12 +72,12 @@ class RemoteEngine(Engine):
     # Its life
 
     async def start(self) -> None:
-        self.tasks = [asyncio.create_task(wire.run()) for wire in self.wires]
-        self.tasks.append(asyncio.create_task(self.refresh()))
+        connecting = [asyncio.create_task(wire.run()) for wire in self.wires]
+        self.tasks = [*connecting, asyncio.create_task(self.refresh())]
         try:
             async with asyncio.timeout(START_TIMEOUT):
                 while not all(wire.up.is_set() for wire in self.wires):
-                    for task in self.tasks:
+                    for task in connecting:
                         if task.done():
                             # What isn't an error of the network or of the engine is a program's.
                             task.result()
@@ -158,12 +158,16 @@ class RemoteEngine(Engine):
         if self.lingering.pop(name, None) is not None:
             return self.confirmations.get(name)
         (self.patterns if is_pattern(name) else self.topics).add(name)
-        if self.all_active and not is_pattern(name):
+        if self.is_covered(name):
             return None
         future = self.hub._loop.create_future()
         self.confirmations[name] = future
         self.change(name, True)
         return future
+
+    def is_covered(self, name: str) -> bool:
+        """Say whether a topic or a pattern comes without being subscribed to by itself."""
+        return self.all_active and not is_pattern(name)
 
     def unsubscribe(self, name: str) -> None:
         self.lingering[name] = self.hub._loop.time() + LINGER
@@ -202,9 +206,11 @@ class RemoteEngine(Engine):
 
     def confirm(self, name: str) -> None:
         """Tell who waits for it that a topic or a pattern is subscribed to."""
-        future = self.confirmations.pop(name, None)
+        future = self.confirmations.get(name)
+        # What was refused stays, so that who joins later is told as well.
         if future is not None and not future.done():
             future.set_result(None)
+            del self.confirmations[name]
 
     # Who is there
 
