@@ -11,16 +11,9 @@ import pytest
 from tidegate.pubsub import EngineError, Gap, History, Hub, HubOverloaded, Position
 
 from .audience import all_of, audience, hubs, nothing_more, publish_many, take, until
-from .servers import Cable, NatsServer, RedisServer
+from .servers import Cable
 
 pytestmark = pytest.mark.asyncio_only
-
-
-@pytest.fixture(params=[RedisServer, NatsServer], ids=["redis", "nats"])
-def Engine(request):
-    """The server of an engine."""
-    pytest.importorskip(request.param.library)
-    return request.param
 
 
 async def test_from_hub_to_hub(Engine):

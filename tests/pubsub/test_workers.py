@@ -1,4 +1,4 @@
-"""Several processes with connections of their own, on one Redis server."""
+"""Several processes with connections of their own, on one server of an engine."""
 
 from __future__ import annotations
 
@@ -12,10 +12,6 @@ import pytest
 
 from tidegate import ConnectionClosed, connect
 from tidegate.testing.installed import free_port
-
-from .servers import RedisServer
-
-pytest.importorskip("redis")
 
 pytestmark = pytest.mark.asyncio_only
 
@@ -78,15 +74,17 @@ class Client:
                 self.uris.append(self.uris.pop(0))
 
 
-async def test_a_worker_is_killed_and_clients_go_on_with_another():
+async def test_a_worker_is_killed_and_clients_go_on_with_another(Engine):
     """Each client gets everything from its first message on, once and in order."""
     count = 60
     async with (
-        RedisServer() as server,
+        Engine() as server,
         worker(server.url) as (doomed, one),
+        worker(server.url) as (_, two),
         worker(server.url) as (_, other),
     ):
-        clients = [Client(one, other) for _ in range(10)] + [Client(other) for _ in range(10)]
+        clients = [Client(one, two) for _ in range(10)]
+        clients += [Client(uri) for uri in (two, other) for _ in range(10)]
         receiving = [asyncio.create_task(client.run("room", "end")) for client in clients]
         async with connect(other + "room") as websocket:
             await websocket.send("begin")
