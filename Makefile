@@ -9,7 +9,7 @@ PY := $(VENV)/bin/python
 COMPILED := $(shell find src -name '*.pxd' -o -name '*.pyx' 2>/dev/null)
 COMPILED_PY := $(wildcard $(patsubst %.pxd,%.py,$(COMPILED)))
 
-.PHONY: help build demo test lint peers pythons pytest test-all bench bench-instructions conformance dropin fuzz docs wheels clean
+.PHONY: help build demo test lint peers pythons pytest test-all bench bench-instructions conformance dropin fuzz sanitize soak docs wheels clean
 
 help:
 	@echo "make demo         start a server, talk to it directly and through a proxy, print an account"
@@ -18,6 +18,8 @@ help:
 	@echo "make conformance  the 517 cases of Autobahn|Testsuite; SET=core for seconds instead of minutes"
 	@echo "make fuzz         random input, and what covers more, for a minute; TIME=... seconds; see tests/fuzz"
 	@echo "make dropin       programs of others, from PyPI, on tidegate in the place of websockets"
+	@echo "make sanitize     tests with the core compiled so that every access to memory is checked"
+	@echo "make soak         a server under load for minutes; SCALE=1 for 20,000 connections, TIME=... seconds"
 	@echo "make docs         the documentation as a site; a warning is an error"
 	@echo "make wheels       build what goes to a package index into dist/, check it and try it"
 	@echo "make bench        measure against other libraries; QUICK=1, ONLY=..., PROGRAMS=... for less"
@@ -88,6 +90,12 @@ $(VENV)/.fuzz: $(VENV)/.test
 
 fuzz: $(VENV)/.fuzz
 	$(PY) -m tests.fuzz --seconds $(or $(TIME),60) $(if $(ONLY),--only $(ONLY))
+
+sanitize: $(VENV)/.test
+	$(PY) tests/sanitized.py $(ARGS)
+
+soak: $(VENV)/.test
+	$(PY) -m benchmarks.soak --scale $(or $(SCALE),0.1) --seconds $(or $(TIME),180) $(if $(WRITE),--write)
 
 # The peers of the benchmark have an environment of their own.
 BENCH := benchmarks/build/venv

@@ -22,8 +22,12 @@ EXPOSED = "tidegate._exposed"
 # They come after those of the Python that builds, and so hold. Without what a debugger needs, and
 # names of what isn't shared, a module is a quarter as large. TIDEGATE_SYMBOLS=1 leaves both in, for
 # profilers.
+# TIDEGATE_SANITIZE=1 has every access to memory checked, for `make sanitize`.
 if os.name == "nt":
     COMPILE, LINK = [], []
+elif os.environ.get("TIDEGATE_SANITIZE"):
+    LINK = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined"]
+    COMPILE = ["-O1", "-g1", "-fno-omit-frame-pointer", "-fno-strict-aliasing", *LINK]
 else:
     COMPILE, LINK = ["-O2", "-fno-strict-aliasing"], []
     if not os.environ.get("TIDEGATE_SYMBOLS"):

@@ -161,7 +161,7 @@ class MessageDeflater:
         compressed: bytes = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
         self._remember(data)
         self._end(compressor)
-        return compressed[:-4]
+        return compressed[: len(compressed) - 4]
 
     def compress_fragment(self, data: BytesLike, fin: bool) -> bytes:
         """Compress a fragment of a message.
@@ -185,7 +185,7 @@ class MessageDeflater:
         self._current = None
         self._end(compressor)
         # There is nothing to flush if the last fragment is empty.
-        return compressed[:-4] if compressed else _EMPTY_BLOCK
+        return compressed[: len(compressed) - 4] if compressed else _EMPTY_BLOCK
 
     def compress_alone(self, data: BytesLike) -> bytes:
         """Compress a message without regard to other messages, and without changing the context.
@@ -197,7 +197,7 @@ class MessageDeflater:
             return _EMPTY_BLOCK
         compressor = self._make(self._choose_alone(len(data)), None)
         compressed: bytes = compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH)
-        return compressed[:-4]
+        return compressed[: len(compressed) - 4]
 
     @property
     def key(self) -> tuple[t.Any, ...]:
