@@ -110,6 +110,10 @@ def transmit(sock, int fd, bytes data not None):
     return syscalls.transmit(sock, fd, data)
 
 
+def accept_connection(sock, int fd):
+    return syscalls.accept_connection(sock, fd)
+
+
 # wire/reader.py: the methods by which a connection takes messages.
 
 CONTROL = wire_reader.CONTROL

@@ -102,6 +102,7 @@ class Protocol:
         self.side = side
         self.logger: LoggerLike = logger
         self.debug = logger.isEnabledFor(logging.DEBUG)
+        self.informs = self.debug or logger.isEnabledFor(logging.INFO)
 
         if isinstance(max_size, tuple):
             max_message_size, max_fragment_size = max_size
@@ -116,7 +117,7 @@ class Protocol:
         if self.debug:
             self.frame_reader.log = self._log_received
             self.frame_writer.log = self._log_sent
-        self.extensions = []
+        self._extensions: list[Extension] = []
 
         # Before the opening handshake is done, bytes go to a parser of HTTP/1.1 instead.
         self.reader: StreamReader | None = None

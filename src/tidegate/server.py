@@ -385,7 +385,8 @@ class ServerProtocol(Protocol):
         if response.status_code == 101:
             self.state = OPEN
             self.start_frames()
-            self.logger.info("connection open")
+            if self.informs:
+                self.logger.info("connection open")
             self.receive_frames()
         else:
             # It is a rejection if a WebSocket connection was asked for and can't be had.

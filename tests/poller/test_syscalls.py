@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import select
 import socket
 
@@ -105,3 +106,33 @@ def test_poll_events(calls, pair):
         assert calls.poll_events(calls.new_events(1), epoll, epoll.fileno(), 1) == 1
         b.close()
         assert ready()[a.fileno()] & select.EPOLLHUP
+
+
+@both
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1"])
+def test_accept_connection(calls, host):
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        listening = socket.create_server((host, 0), family=family)
+    except OSError:
+        pytest.skip("no IPv6 here")
+    with listening:
+        listening.setblocking(False)
+        assert calls.accept_connection(listening, listening.fileno()) is None
+        with socket.create_connection(listening.getsockname()[:2]) as client:
+            select.select([listening], [], [], 10)
+            fd, address = calls.accept_connection(listening, listening.fileno())
+            with socket.socket(fileno=fd) as accepted:
+                assert not os.get_blocking(fd)
+                assert not os.get_inheritable(fd)
+                assert address == client.getsockname() == accepted.getpeername()
+        assert calls.accept_connection(listening, listening.fileno()) is None
+
+
+@both
+def test_accept_connection_fails(calls):
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        with pytest.raises(OSError, match=r"\[Errno") as raised:
+            calls.accept_connection(sock, sock.fileno())
+        assert raised.value.errno == errno.EINVAL

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
 import warnings
@@ -232,6 +233,7 @@ def check_tls(secure: bool, kwargs: dict[str, Any]) -> None:
         raise ValueError("ssl=None is incompatible with a wss:// URI")
 
 
+@functools.lru_cache(16, typed=True)
 def limits(limit: Any) -> tuple[Any, Any]:
     """Give ``(high, low)`` of a limit that may be given as ``high`` alone."""
     if isinstance(limit, tuple):

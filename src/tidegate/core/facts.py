@@ -138,7 +138,7 @@ class Facts:
 def log_connection(connection: Any) -> None:
     """Have the log records of a connection's protocol say whose they are."""
     protocol = connection.protocol
-    if protocol.logger.isEnabledFor(logging.INFO):
+    if protocol.informs:
         # The protocol doesn't keep the connection.
         extra = {"websocket": weakref.proxy(connection)}
         protocol.logger = logging.LoggerAdapter(protocol.logger, extra)

@@ -1,1 +1,3 @@
-# Compiled, because every connection passes through; there are no types to give.
+# There are no types to give but for what accepts connections.
+
+from .syscalls cimport accept_connection

@@ -14,10 +14,24 @@ from ..hub import get_hub
 from .events import get_poller
 from .transport import PollTransport
 
+try:
+    import cython
+except ImportError:
+    from ... import _cython as cython
+
+if not cython.compiled:
+    from .syscalls import accept_connection
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from .events import Poller
+
+
+BY_TCP = (int(socket.AF_INET), int(socket.AF_INET6))
+
+# With this type, a socket object knows that its descriptor doesn't block.
+NONBLOCKING_STREAM = int(socket.SOCK_STREAM) | getattr(socket, "SOCK_NONBLOCK", 0)
 
 
 class ListeningSocket:
@@ -47,6 +61,10 @@ class ListeningSocket:
         self.backlog = backlog
         self.accepted = accepted
         self.context = contextvars.copy_context()
+        self.fd = sock.fileno()
+        # Asked for once, because that takes a while.
+        self.family = int(sock.family)
+        self.proto = sock.proto
         self.poller: Poller | None = None
         self.watched = 0
         self.resumption: asyncio.TimerHandle | None = None
@@ -71,7 +89,15 @@ class ListeningSocket:
         """Accept the connections that came."""
         for _ in range(self.backlog):
             try:
-                sock, address = self.sock.accept()
+                if self.accepts_at_once():
+                    found = accept_connection(self.sock, self.fd)
+                    if found is None:
+                        return
+                    fd, address = found
+                    sock = socket.socket(self.family, NONBLOCKING_STREAM, self.proto, fd)
+                else:
+                    sock, address = self.sock.accept()
+                    sock.setblocking(False)
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as exc:
@@ -79,7 +105,6 @@ class ListeningSocket:
                     raise
                 self.exhausted(exc)
                 return
-            sock.setblocking(False)
             context = self.context.copy()
             if self.accepted is not None:
                 context.run(self.accepted, sock, address)
@@ -87,6 +112,10 @@ class ListeningSocket:
                 context.run(self.serve, sock, address, context)
             if self.watched == 0:
                 return
+
+    def accepts_at_once(self) -> bool:
+        """Whether connections can be accepted without asking the socket object."""
+        return type(self.sock) is socket.socket and self.family in BY_TCP
 
     def exhausted(self, exc: OSError) -> None:
         """Accept nothing for a while, because there are no descriptors left."""

@@ -10,6 +10,8 @@ cdef extern from *:
     """
     #include <errno.h>
     #ifdef __linux__
+    #include <arpa/inet.h>
+    #include <netinet/in.h>
     #include <sys/epoll.h>
     #include <sys/socket.h>
     #define TIDEGATE_EVENT_SIZE ((Py_ssize_t)sizeof(struct epoll_event))
@@ -46,7 +48,34 @@ cdef extern from *:
         while (sent < 0 && errno == EINTR);
         return sent;
     }
+    static inline int tidegate_accept(int fd, struct sockaddr_in6 *address)
+    {
+        int got;
+        do {
+            socklen_t size = sizeof *address;
+            got = accept4(fd, (struct sockaddr *)address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        } while (got < 0 && errno == EINTR);
+        return got;
+    }
+
+    /* The address as the module socket has it. */
+    static inline PyObject *tidegate_address(const struct sockaddr_in6 *address)
+    {
+        char host[INET6_ADDRSTRLEN] = "";
+        if (address->sin6_family == AF_INET) {
+            const struct sockaddr_in *in = (const struct sockaddr_in *)address;
+            inet_ntop(AF_INET, &in->sin_addr, host, sizeof host);
+            return Py_BuildValue("(si)", host, (int)ntohs(in->sin_port));
+        }
+        inet_ntop(AF_INET6, &address->sin6_addr, host, sizeof host);
+        return Py_BuildValue("(siII)", host, (int)ntohs(address->sin6_port),
+                             (unsigned int)ntohl(address->sin6_flowinfo),
+                             (unsigned int)address->sin6_scope_id);
+    }
     #else
+    struct sockaddr_in6 { int nothing; };
+    static inline int tidegate_accept(int fd, struct sockaddr_in6 *address) { return -1; }
+    static inline PyObject *tidegate_address(const struct sockaddr_in6 *address) { return NULL; }
     /* There is no poller on other systems, so nobody gets here. */
     #define TIDEGATE_EVENT_SIZE 1
     static inline int tidegate_poll(int fd, char *events, int limit) { return -1; }
@@ -68,6 +97,10 @@ cdef extern from *:
     Py_ssize_t tidegate_recv(int fd, char *data, Py_ssize_t n)
     Py_ssize_t tidegate_send(int fd, const char *data, Py_ssize_t n)
     int tidegate_would_block()
+    struct sockaddr_in6:
+        pass
+    int tidegate_accept(int fd, sockaddr_in6 *address)
+    object tidegate_address(const sockaddr_in6 *address)
 
 cdef extern from "Python.h":
     object PyErr_SetFromErrno(object kind)
@@ -105,3 +138,12 @@ cdef inline Py_ssize_t transmit(object sock, int fd, bytes data) except? -2:
         PyErr_SetFromErrno(OSError)
         return -2
     return sent
+
+cdef inline object accept_connection(object sock, int fd):
+    cdef sockaddr_in6 address
+    cdef int got = tidegate_accept(fd, &address)
+    if got < 0:
+        if tidegate_would_block():
+            return None
+        PyErr_SetFromErrno(OSError)
+    return got, tidegate_address(&address)

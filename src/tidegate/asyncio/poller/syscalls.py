@@ -45,3 +45,18 @@ def transmit(sock: socket.socket, fd: int, data: Any) -> int:
         return sock.send(data)
     except BlockingIOError:
         return -1
+
+
+def accept_connection(sock: socket.socket, fd: int) -> tuple[int, Any] | None:
+    """Accept a connection by TCP.
+
+    Returns:
+        Its descriptor, which doesn't block, and its address; None if there is none now.
+
+    """
+    try:
+        accepted, address = sock.accept()
+    except BlockingIOError:
+        return None
+    accepted.setblocking(False)
+    return accepted.detach(), address
