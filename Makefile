@@ -109,7 +109,7 @@ $(BENCH)/.built: pyproject.toml setup.py benchmarks/requirements.txt $(COMPILED)
 
 bench: $(BENCH)/.built
 	$(MAKE) --quiet --directory benchmarks/c
-	$(BENCH)/bin/python -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(PROGRAMS),--programs "$(PROGRAMS)") $(if $(QUICK),--quick)
+	$(BENCH)/bin/python -m benchmarks $(if $(ONLY),--only "$(ONLY)") $(if $(PROGRAMS),--programs "$(PROGRAMS)") $(if $(QUICK),--quick) $(if $(FORCE),--force)
 
 # Counts don't depend on what else the machine does; they are those of the tests' environment.
 bench-instructions: $(VENV)/.test

@@ -14,11 +14,14 @@ from .bench_proxyprotocol import headers_section, measure_headers
 from .plot import write_plots
 from .programs import BUILD, CLIENTS, HERE, SERVERS, Program
 from .report import summary_line, write_report
-from .results import Results, describe_environment
+from .results import Results, busy_cpus, describe_environment
 from .run import Failure, Server, run_client, run_import, run_load, running
 from .scenarios import SCENARIOS, Scenario
 
 QUICK_DURATION = 0.25  # seconds
+
+# With more CPUs than this at something else, figures say more of that than of the programs.
+BUSY = 0.3
 QUICK_CONNECTIONS = 500
 HEADERS = "proxyprotocol"
 
@@ -88,6 +91,9 @@ def main() -> int:
     parser.add_argument("--programs", help="names of programs or libraries, with commas")
     parser.add_argument("--rounds", type=int, help="rounds per scenario")
     parser.add_argument("--quick", action="store_true", help="less of everything: two minutes")
+    parser.add_argument(
+        "--force", action="store_true", help="write RESULTS.md though the machine is busy"
+    )
     arguments = parser.parse_args()
     if arguments.only == "list":
         for scenario in SCENARIOS:
@@ -118,7 +124,9 @@ def main() -> int:
 
     results = Results(environment=describe_environment(), quick=arguments.quick)
     started = time.monotonic()
+    busiest = 0.0
     for scenario in scenarios:
+        busiest = look_whether_busy(busiest)
         programs = participants(scenario, chosen)
         if arguments.quick and scenario.kind != "import":
             programs = [program for program in programs if program.loop == "asyncio"]
@@ -137,18 +145,35 @@ def main() -> int:
             results.failures[HEADERS] = {"tidegate": str(failure)}
             results.headers = f"## {HEADERS_TITLE}\n\ntidegate failed: {failure}\n"
             print(f"  tidegate: {failure}", file=sys.stderr)
+    busiest = look_whether_busy(busiest)
+    results.environment["Busy with other things"] = f"{busiest:.2f} CPUs at most, between scenarios"
     results.environment["Measured in"] = f"{(time.monotonic() - started) / 60:.1f} minutes"
 
     # The published table is of one complete run; a part of one goes where it isn't committed.
     complete = not (arguments.only or arguments.quick or chosen or arguments.rounds)
-    folder = HERE if complete else BUILD
+    refused = complete and busiest > BUSY and not arguments.force
+    folder = HERE if complete and not refused else BUILD
     results.save(BUILD / "results.json")
     write_report(results, folder / "RESULTS.md")
     write_plots(results, folder)
     print(f"written: {(folder / 'RESULTS.md').relative_to(HERE.parent)}")
+    if refused:
+        print(
+            f"The machine was busy with other things ({busiest:.2f} CPUs): RESULTS.md isn't"
+            " written. --force writes it nevertheless, with that in it.",
+            file=sys.stderr,
+        )
     if results.failures:
         print("some programs failed: see above", file=sys.stderr)
-    return 1 if results.failures else 0
+    return 1 if results.failures or refused else 0
+
+
+def look_whether_busy(busiest: float) -> float:
+    """Say so if the machine does something else; give the most that was seen so far."""
+    now = busy_cpus()
+    if now > BUSY >= busiest:
+        print(f"The machine is busy with other things: {now:.2f} CPUs", file=sys.stderr, flush=True)
+    return max(now, busiest)
 
 
 if __name__ == "__main__":

@@ -31,14 +31,14 @@ from .run import Figures
 from .scenarios import GROWTH_CONNECTIONS, GROWTH_SIZE, SCENARIOS, Scenario
 
 Metric = Callable[[Figures], float]
-NOISY = 0.25  # rounds that are further apart than this part of their median are marked
 
 INTRODUCTION = """\
 # What tidegate takes, beside its peers
 
 Written by `make bench`; how it measures is told in [README.md](README.md). Everything below is of
 one run on one machine, in rounds that take each program in turn, so compare the rows of a table,
-not tables of different runs. Each figure is the median of its rounds. CPU time is that of the
+not tables of different runs. Each figure is the median of its rounds; ± is half of how far the
+lowest and the highest of them lie apart, as a part of it. CPU time is that of the
 program under test, user and system together. "uvloop" stands behind the programs that ran on it;
 the others ran on the event loop of the standard library. × compares the first column with that of
 tidegate's coroutine API on that loop.
@@ -68,6 +68,18 @@ SHORT_SCENARIOS = {
 def microseconds(seconds: float) -> str:
     value = seconds * 1e6
     return f"{value:,.2f}" if value < 10 else f"{value:,.1f}" if value < 1000 else f"{value:,.0f}"
+
+
+def with_spread(
+    results: Results, scenario: str, program: str, metric: Metric, show: Callable[[float], str]
+) -> str:
+    """Give a figure and how far its rounds lie apart; nothing if there is none."""
+    value = results.value(scenario, program, metric)
+    if value is None:
+        return ""
+    if len(results.rounds[scenario][program]) < 2:
+        return show(value)
+    return f"{show(value)} ± {results.spread(scenario, program, metric) / 2:.0%}"
 
 
 def kibibytes(count: float) -> str:
@@ -126,9 +138,8 @@ def summary_line(results: Results, scenario: Scenario, program: str) -> str:
         return ""
     cells = []
     for title, metric, show in columns(scenario):
-        value = results.value(scenario.name, program, metric)
-        assert value is not None
-        cells.append(f"{show(value):>10} {title}")
+        figure = with_spread(results, scenario.name, program, metric, show)
+        cells.append(f"{figure:>16} {title}")
     return f"{program:24}" + " ".join(cells)
 
 
@@ -138,15 +149,10 @@ def scenario_table(results: Results, scenario: Scenario) -> str:
     ours = results.value(scenario.name, TIDEGATE, compared)
     rows = []
     for name in program_order(results, scenario):
-        values = [results.value(scenario.name, name, metric) for _, metric, _ in shown]
         cells = [
-            show(value)
-            for value, (_, _, show) in zip(values, shown, strict=True)
-            if value is not None
+            with_spread(results, scenario.name, name, metric, show) for _, metric, show in shown
         ]
-        if results.spread(scenario.name, name, compared) > NOISY:
-            cells[0] += " ±"
-        first = values[0]
+        first = results.value(scenario.name, name, compared)
         cells.insert(1, f"{first / ours:.2f}" if ours and first is not None else "")
         label = f"**{name}**" if name in (TIDEGATE, LISTENER) else name
         rows.append([label, *cells])
@@ -160,9 +166,12 @@ def short_section(results: Results) -> str:
         return ""
     rows = []
     for program in SHORT_PROGRAMS:
-        values = [results.value(name, program, cpu_per_operation) for name in SHORT_SCENARIOS]
+        cells = [
+            with_spread(results, name, program, cpu_per_operation, microseconds)
+            for name in SHORT_SCENARIOS
+        ]
         label = f"**{program}**" if program in (TIDEGATE, LISTENER) else program
-        rows.append([label, *("" if v is None else microseconds(v) for v in values)])
+        rows.append([label, *cells])
     return "## In short\n\n" + table(["CPU µs on a server", *SHORT_SCENARIOS.values()], rows)
 
 
@@ -170,8 +179,11 @@ def curve_table(results: Results, points: list[Scenario], unit: str) -> str:
     names = program_order(results, points[0])
     rows = []
     for name in names:
-        values = [results.value(point.name, name, cpu_per_operation) for point in points]
-        rows.append([name, *("" if v is None else microseconds(v) for v in values)])
+        cells = [
+            with_spread(results, point.name, name, cpu_per_operation, microseconds)
+            for point in points
+        ]
+        rows.append([name, *cells])
     return table([f"CPU µs/message by {unit}", *(point.title for point in points)], rows)
 
 
@@ -231,5 +243,4 @@ def write_report(results: Results, path: Path) -> None:
                 + curve_table(results, points, unit if unit == "connections" else "bytes")
             )
     parts.append(results.headers)
-    parts.append("± behind a figure: its rounds were more than a quarter of it apart.\n")
     path.write_text("\n".join(part for part in parts if part))

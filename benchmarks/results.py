@@ -7,6 +7,7 @@ import os
 import platform
 import statistics
 import subprocess
+import time
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -87,6 +88,20 @@ class Results:
         path.write_text(json.dumps(vars(self), indent=1))
 
 
+def busy_cpus(seconds: float = 1.0) -> float:
+    """Watch for a while how many CPUs do something, none of which is the benchmark's."""
+    before = busy_ticks()
+    time.sleep(seconds)
+    return (busy_ticks() - before) / os.sysconf("SC_CLK_TCK") / seconds
+
+
+def busy_ticks() -> int:
+    """Give how long the CPUs have done something, those that the host took from it included."""
+    fields = Path("/proc/stat").read_text().splitlines()[0].split()[1:9]
+    user, nice, system, _idle, _waiting, interrupts, soft_interrupts, stolen = map(int, fields)
+    return user + nice + system + interrupts + soft_interrupts + stolen
+
+
 def describe_environment() -> dict[str, str]:
     """Give what the figures depend on: the machine and the versions."""
     cpu = platform.machine()
@@ -96,7 +111,6 @@ def describe_environment() -> dict[str, str]:
             break
     described = {
         "CPU": f"{os.cpu_count()} × {cpu}",
-        "Busy before": f"{os.getloadavg()[0]:.1f} processes (load average of the last minute)",
         "System": f"{platform.system()} {platform.release().split('-')[0]}",
         "Python": platform.python_version(),
         "C compiler": subprocess.run(

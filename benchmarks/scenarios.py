@@ -63,7 +63,7 @@ class Scenario:
     interval: float = 0.0  # seconds between messages of a connection, instead of `depth`
     programs: tuple[str, ...] | None = None
     needs: frozenset[str] = frozenset()
-    rounds: int = 3
+    rounds: int = 5
     duration: float = 0.6
     quick: bool = False  # part of the quick mode
 
@@ -78,7 +78,6 @@ def _growth(name: str, title: str, connections: int = 1, size: int = 32) -> Scen
         size=size,
         binary=True,
         programs=ONE_EACH,
-        rounds=1,
         duration=0.4,
     )
 
@@ -143,7 +142,6 @@ SCENARIOS = [
         connections=5001,
         size=1000,
         programs=ONE_EACH,
-        rounds=2,
         duration=0.8,
     ),
     Scenario(
@@ -155,7 +153,6 @@ SCENARIOS = [
         json=True,
         programs=ONE_EACH,
         needs=WITH_COMPRESSION,
-        rounds=2,
         duration=0.8,
     ),
     Scenario(
@@ -166,7 +163,6 @@ SCENARIOS = [
         size=1000,
         json=True,
         programs=ONE_EACH,
-        rounds=2,
     ),
     Scenario(
         "connections-compressed",
@@ -177,7 +173,6 @@ SCENARIOS = [
         json=True,
         programs=ONE_EACH,
         needs=WITH_COMPRESSION,
-        rounds=2,
         quick=True,
     ),
     Scenario(
@@ -198,7 +193,6 @@ SCENARIOS = [
         "Clients: 64 KiB binary messages, sent to the C server",
         "client",
         size=64 * KiB,
-        rounds=2,
     ),
     Scenario(
         "tls-small",
@@ -206,7 +200,6 @@ SCENARIOS = [
         depth=64,
         programs=COMPILED,
         needs=WITH_TLS,
-        rounds=2,
     ),
     Scenario(
         "tls-large",
@@ -217,7 +210,6 @@ SCENARIOS = [
         binary=True,
         programs=COMPILED,
         needs=WITH_TLS,
-        rounds=2,
     ),
     Scenario(
         "unix",
@@ -225,21 +217,18 @@ SCENARIOS = [
         connections=50,
         programs=COMPILED,
         needs=ON_UNIX,
-        rounds=2,
     ),
     Scenario(
         "echo-500",
         "500 connections, one 32 B text message each in flight",
         connections=500,
         programs=COMPILED,
-        rounds=2,
     ),
     Scenario(
         "echo-5000",
         "5,000 connections, one 32 B text message each in flight",
         connections=5000,
         programs=ONE_EACH,
-        rounds=2,
     ),
     Scenario(
         "fragments",
@@ -250,7 +239,6 @@ SCENARIOS = [
         binary=True,
         fragments=16,
         programs=ONE_EACH,
-        rounds=2,
     ),
     Scenario(
         "echo-1MiB",
@@ -259,7 +247,6 @@ SCENARIOS = [
         size=MiB,
         binary=True,
         programs=ONE_EACH,
-        rounds=2,
     ),
     Scenario(
         "quiet",
@@ -267,7 +254,6 @@ SCENARIOS = [
         "quiet",
         interval=0.001,
         programs=ONE_EACH,
-        rounds=2,
         duration=1.0,
     ),
     *GROWTH_CONNECTIONS,

@@ -56,6 +56,8 @@ def command(monkeypatch, tmp_path):
     monkeypatch.setattr(command_module, "SCENARIOS", [])
     monkeypatch.setattr(command_module, "describe_environment", dict)
 
+    monkeypatch.setattr(command_module, "busy_cpus", lambda: 0.1)
+
     def run(measure, *arguments):
         monkeypatch.setattr(command_module, "measure_headers", measure)
         monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
@@ -80,6 +82,17 @@ def test_exit_status(command, tmp_path, capsys):
     report = (tmp_path / "RESULTS.md").read_text("utf-8")
     assert "## What PROXY protocol headers cost\n\ntidegate failed: the server" in report
     assert "doesn't answer" in capsys.readouterr().err
+
+
+def test_busy_machine(command, tmp_path, capsys, monkeypatch):
+    """What was measured beside something else isn't published, unless one insists."""
+    monkeypatch.setattr(command_module, "busy_cpus", lambda: 1.7)
+    assert command(missed) == 1
+    assert not (tmp_path / "RESULTS.md").exists()
+    assert (tmp_path / "build" / "RESULTS.md").exists()
+    assert "busy with other things (1.70 CPUs)" in capsys.readouterr().err
+    assert command(missed, "--force") == 0
+    assert "| Busy with other things | 1.70 CPUs" in (tmp_path / "RESULTS.md").read_text("utf-8")
 
 
 def test_parts(command, tmp_path):

@@ -100,8 +100,8 @@ def test_report_compares_with_tidegate(tmp_path):
     found = measured(tidegate=[0.001, 0.001], picows_core=[0.004, 0.008])
     report.write_report(found, tmp_path / "RESULTS.md")
     text = (tmp_path / "RESULTS.md").read_text()
-    assert "| **tidegate** | 1.00 | 1.00 |" in text
-    assert "| picows core | 6.00 ± | 6.00 |" in text
+    assert "| **tidegate** | 1.00 ± 0% | 1.00 |" in text
+    assert "| picows core | 6.00 ± 33% | 6.00 |" in text
 
 
 @pytest.mark.parametrize("kind", ["memory", "storm", "broadcast", "quiet"])
@@ -148,3 +148,14 @@ def test_scenarios_have_names_of_their_own():
     names = [scenario.name for scenario in scenarios.SCENARIOS]
     assert len(set(names)) == len(names)
     assert all(dataclasses.replace(s, rounds=1).rounds == 1 for s in scenarios.SCENARIOS)
+
+
+def test_every_scenario_has_five_rounds():
+    assert all(scenario.rounds >= 5 for scenario in scenarios.SCENARIOS)
+
+
+def test_busy_cpus_are_seen():
+    assert results.busy_cpus(0.05) >= 0
+    before = results.busy_ticks()
+    while results.busy_ticks() == before:
+        pass
