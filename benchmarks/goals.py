@@ -8,8 +8,10 @@ from dataclasses import dataclass
 
 from .programs import (
     AIOHTTP,
+    C_LIMIT,
     HERE,
     LEGACY,
+    LISTENER,
     PICOWS_CORE,
     TIDEGATE,
     TIDEGATE_RUN,
@@ -78,6 +80,15 @@ GOALS = [
     Goal("broadcast", "CPU per delivery, broadcast of 1 KB to 5,000", WEBSOCKETS, 10),
     Goal("broadcast-compressed", "The same with compression", WEBSOCKETS, 10),
     Goal("client-roundtrip", "Client CPU per round trip", PICOWS_CORE, 1),
+    *(
+        Goal(scenario, f"CPU per message, TLS, {what}", PICOWS_CORE, 1)
+        for scenario, what in (
+            ("tls-one", "1 connection, one 32 B message"),
+            ("tls-many", "50 connections, one 32 B message each"),
+        )
+    ),
+    Goal("tls-opening", "Server CPU per opening and closing with TLS", WEBSOCKETS, 1),
+    Goal("tls-resumed", "The same with sessions that are resumed", WEBSOCKETS, 1),
     Goal(
         "client-roundtrip",
         "Client CPU per round trip, on trio",
@@ -85,8 +96,19 @@ GOALS = [
         4,
         program=TIDEGATE_TRIO,
     ),
-    Goal("connections-compressed", "Server CPU per opening handshake", WEBSOCKETS, 3),
-    Goal("connections", "The same without compression", WEBSOCKETS, 3),
+    Goal("connections-compressed", "Server CPU per opening handshake", WEBSOCKETS, 4),
+    Goal("connections", "The same without compression", WEBSOCKETS, 4),
+    Goal("connections", "The same without compression", C_LIMIT, 1 / 3),
+    Goal("storm", "Server CPU per opening and closing", WEBSOCKETS, 3),
+    Goal("storm", "Server CPU per opening and closing", PICOWS_CORE, 1),
+    *(
+        Goal(scenario, f"CPU per message, {what}", C_LIMIT, 1 / most, program=program)
+        for program, most in ((TIDEGATE, 1.3), (LISTENER, 1.1))
+        for scenario, what in (
+            ("echo-many", "50 connections, one 32 B message each"),
+            ("echo-500", "500 connections, one 32 B message each"),
+        )
+    ),
     Goal(
         "connections-compressed",
         "Memory per idle connection, compression negotiated",

@@ -179,6 +179,8 @@ def load_command(scenario: Scenario, server: Server, warmup: float = 0.25) -> li
         command.append("--compression")
     if TLS in scenario.needs:
         command.append("--tls")
+    if scenario.resume:
+        command.append("--resume")
     return [*command, server.address]
 
 

@@ -60,6 +60,7 @@ class Scenario:
     binary: bool = False
     json: bool = False  # messages of JSON, near to `size`, instead of random characters
     fragments: int = 1
+    resume: bool = False  # TLS sessions
     interval: float = 0.0  # seconds between messages of a connection, instead of `depth`
     programs: tuple[str, ...] | None = None
     needs: frozenset[str] = frozenset()
@@ -198,6 +199,36 @@ SCENARIOS = [
         "tls-small",
         "TLS: 1 connection, 64 × 32 B of text in flight",
         depth=64,
+        programs=COMPILED,
+        needs=WITH_TLS,
+    ),
+    Scenario(
+        "tls-one",
+        "TLS: 1 connection, one 32 B text message in flight",
+        programs=COMPILED,
+        needs=WITH_TLS,
+    ),
+    Scenario(
+        "tls-many",
+        "TLS: 50 connections, one 32 B text message each in flight",
+        connections=50,
+        programs=COMPILED,
+        needs=WITH_TLS,
+    ),
+    Scenario(
+        "tls-opening",
+        "TLS: opening and closing connections, 16 at a time, each with a new session",
+        "storm",
+        connections=16,
+        programs=COMPILED,
+        needs=WITH_TLS,
+    ),
+    Scenario(
+        "tls-resumed",
+        "TLS: opening and closing connections, 16 at a time, sessions resumed by tickets",
+        "storm",
+        connections=16,
+        resume=True,
         programs=COMPILED,
         needs=WITH_TLS,
     ),

@@ -219,7 +219,7 @@ static void close_connections(int from, int to)
 
 struct window {
     struct usage before, after;
-    uint64_t messages, message_bytes, wire_bytes, opened;
+    uint64_t messages, message_bytes, wire_bytes, opened, resumed;
 };
 
 static uint64_t wire_bytes_now(void)
@@ -234,7 +234,8 @@ static uint64_t wire_bytes_now(void)
 static struct window window_begin(void)
 {
     struct window w = {.messages = messages, .message_bytes = message_bytes,
-                       .wire_bytes = wire_bytes_now(), .opened = opened_in_all};
+                       .wire_bytes = wire_bytes_now(), .opened = opened_in_all,
+                       .resumed = tls_resumed()};
     memset(&latencies, 0, sizeof latencies);
     w.before = read_usage(options.pid);
     return w;
@@ -247,18 +248,24 @@ static void window_end(struct window *w)
     w->message_bytes = message_bytes - w->message_bytes;
     w->wire_bytes = wire_bytes_now() - w->wire_bytes;
     w->opened = opened_in_all - w->opened;
+    w->resumed = tls_resumed() - w->resumed;
+    /* The first connections have nothing to resume. */
+    if (options.resume && options.mode == MODE_STORM && !tls_resumed())
+        die("the server resumed none of %llu TLS sessions", (unsigned long long)opened_in_all);
 }
 
 /* `extra` is more JSON members, each ending with a comma. */
 static void print_window(const struct window *w, const char *extra)
 {
     printf("{%s\"connections\": %d, \"seconds\": %.6f, \"messages\": %llu, \"message_bytes\": %llu, "
-           "\"wire_bytes\": %llu, \"opened\": %llu, \"server_cpu\": %.6f, \"server_user\": %.2f, "
+           "\"wire_bytes\": %llu, \"opened\": %llu, \"resumed\": %llu, "
+           "\"server_cpu\": %.6f, \"server_user\": %.2f, "
            "\"server_system\": %.2f, \"load_cpu\": %.6f, \"latency\": {\"count\": %llu, "
            "\"p50\": %llu, \"p99\": %llu, \"p999\": %llu, \"max\": %llu}}\n",
            extra, options.connections, (w->after.wall_ns - w->before.wall_ns) / 1e9,
            (unsigned long long)w->messages, (unsigned long long)w->message_bytes,
            (unsigned long long)w->wire_bytes, (unsigned long long)w->opened,
+           (unsigned long long)w->resumed,
            (w->after.server_ns - w->before.server_ns) / 1e9,
            (double)(w->after.server_user_ticks - w->before.server_user_ticks) /
                sysconf(_SC_CLK_TCK),
@@ -416,6 +423,8 @@ int main(int count, char **arguments)
     script = make_script(&options);
     if (options.tls)
         use_tls_client();
+    if (options.resume)
+        use_tls_resumption();
     signal(SIGPIPE, SIG_IGN);
     struct rlimit files;
     getrlimit(RLIMIT_NOFILE, &files);

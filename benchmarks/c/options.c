@@ -21,6 +21,7 @@ static const char USAGE[] =
     "  --fragments N          frames per message, default: 1\n"
     "  --compression          offer permessage-deflate; fails when the server declines it\n"
     "  --tls                  TLS, without checking the certificate\n"
+    "  --resume               resume TLS sessions; fails when the server doesn't\n"
     "  --interval SECONDS     send at this pace, whether or not answers came\n"
     "  --opening N            opening handshakes at a time, default: 64\n"
     "  --warmup SECONDS       default: 0.3\n"
@@ -58,7 +59,7 @@ struct options parse_options(int count, char **arguments)
                         .opening = 64, .warmup = 0.3, .duration = 1};
     enum { BINARY_MESSAGES = 'b', COMPRESSION = 'z', CONNECTIONS = 'c', DEPTH = 'd', DURATION = 't',
            FRAGMENTS = 'f', INTERVAL = 'i', MESSAGES = 'm', MODE = 'M', OPENING = 'o', PID = 'p',
-           SIZE = 's', TLS = 'S', WARMUP = 'w' };
+           RESUME = 'r', SIZE = 's', TLS = 'S', WARMUP = 'w' };
     static const struct option names[] = {
         {"binary", no_argument, NULL, BINARY_MESSAGES},
         {"compression", no_argument, NULL, COMPRESSION},
@@ -71,6 +72,7 @@ struct options parse_options(int count, char **arguments)
         {"mode", required_argument, NULL, MODE},
         {"opening", required_argument, NULL, OPENING},
         {"pid", required_argument, NULL, PID},
+        {"resume", no_argument, NULL, RESUME},
         {"size", required_argument, NULL, SIZE},
         {"tls", no_argument, NULL, TLS},
         {"warmup", required_argument, NULL, WARMUP},
@@ -90,6 +92,7 @@ struct options parse_options(int count, char **arguments)
         case MODE: o.mode = parse_mode(optarg); break;
         case OPENING: o.opening = number(optarg, 1, 4096); break;
         case PID: o.pid = number(optarg, 1, 1 << 30); break;
+        case RESUME: o.resume = true; break;
         case SIZE: o.size = number(optarg, 0, 64 << 20); break;
         case TLS: o.tls = true; break;
         case WARMUP: o.warmup = number(optarg, 0, 3600); break;
@@ -101,6 +104,8 @@ struct options parse_options(int count, char **arguments)
     o.address = arguments[optind];
     if (o.tls && !have_tls())
         refuse("this program was built without OpenSSL");
+    if (o.resume && !o.tls)
+        refuse("only TLS has sessions to resume");
     if (o.compression && !have_compression())
         refuse("this program was built without zlib");
     if (o.mode == MODE_BROADCAST && o.connections < 2)

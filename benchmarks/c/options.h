@@ -17,6 +17,7 @@ struct options {
     enum mode mode;
     const char *address;
     bool tls;
+    bool resume; /* TLS sessions */
     bool compression;
     bool text;
     const char *messages; /* a file with one message per line, instead of `size` */

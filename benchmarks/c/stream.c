@@ -81,6 +81,8 @@ int connect_to(const char *text)
 #include <openssl/ssl.h>
 
 static SSL_CTX *context;
+static SSL_SESSION *session; /* the newest, where sessions are resumed */
+static uint64_t resumed;
 
 bool have_tls(void) { return true; }
 
@@ -108,6 +110,23 @@ void use_tls_certificate(const char *certificate, const char *key)
 
 void use_tls_client(void) { new_context(TLS_client_method()); }
 
+static int keep_session(SSL *tls, SSL_SESSION *newest)
+{
+    (void)tls;
+    SSL_SESSION_free(session);
+    session = newest;
+    return 1;
+}
+
+void use_tls_resumption(void)
+{
+    SSL_CTX_set_session_cache_mode(context,
+                                   SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL_STORE);
+    SSL_CTX_sess_set_new_cb(context, keep_session);
+}
+
+uint64_t tls_resumed(void) { return resumed; }
+
 static ssize_t tls_result(struct stream *s, int result)
 {
     if (result > 0)
@@ -122,6 +141,8 @@ static void tls_open(struct stream *s, bool server)
 {
     s->tls = SSL_new(context);
     SSL_set_fd(s->tls, s->fd);
+    if (session)
+        SSL_set_session(s->tls, session);
     if (server)
         SSL_set_accept_state(s->tls);
     else
@@ -142,6 +163,7 @@ static bool tls_pending(struct stream *s) { return SSL_has_pending(s->tls); }
 
 static void tls_close(struct stream *s)
 {
+    resumed += SSL_session_reused(s->tls);
     SSL_shutdown(s->tls);
     SSL_free(s->tls);
 }
@@ -151,6 +173,8 @@ static void tls_close(struct stream *s)
 bool have_tls(void) { return false; }
 void use_tls_certificate(const char *c, const char *k) { (void)c, (void)k, exit(1); }
 void use_tls_client(void) { exit(1); }
+void use_tls_resumption(void) { exit(1); }
+uint64_t tls_resumed(void) { return 0; }
 static void tls_open(struct stream *s, bool server) { (void)s, (void)server; }
 static ssize_t tls_read(struct stream *s, void *d, size_t n) { return (void)s, (void)d, (void)n, -2; }
 static ssize_t tls_write(struct stream *s, const void *d, size_t n)

@@ -22,6 +22,8 @@ int connect_to(const char *address);           /* a socket that connects; -1 and
 bool have_tls(void);
 void use_tls_certificate(const char *certificate, const char *key); /* server; exits on failure */
 void use_tls_client(void);
+void use_tls_resumption(void); /* clients go on with the session of an earlier connection */
+uint64_t tls_resumed(void);    /* how many connections that are closed did */
 
 /* Make a stream of an open socket; `server` chooses the side of the TLS handshake. */
 void stream_open(struct stream *, int fd, bool tls, bool server);

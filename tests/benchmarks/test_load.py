@@ -13,6 +13,7 @@ import threading
 from pathlib import Path
 
 import pytest
+import trustme
 from websockets.exceptions import ConnectionClosedError
 from websockets.sync.client import connect
 
@@ -157,3 +158,31 @@ def test_server_checks_text(server, text):
             connection.recv()
         assert raised.value.rcvd is not None
         assert raised.value.rcvd.code == 1007
+
+
+def test_tls_sessions_are_resumed(programs, tmp_path):
+    usage = subprocess.run([programs / "load", "--help"], capture_output=True, text=True)
+    assert "--resume" in usage.stderr + usage.stdout
+    issued = trustme.CA().issue_cert("localhost")
+    certificate, key = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
+    issued.private_key_pem.write_to_path(str(key))
+    command = [programs / "echo_server", "--tls", certificate, key]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        process.wait()
+        pytest.skip("built without OpenSSL")
+    port = int(line.split()[1])
+    storm = ("--mode", "storm", "--connections", "4", "--duration", "0.5", "--tls")
+    try:
+        status, figures = load(programs, port, *storm)
+        assert (status, figures["resumed"]) == (0, 0)
+        status, figures = load(programs, port, *storm, "--resume")
+        assert status == 0, figures
+        assert figures["resumed"] > 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
