@@ -1,0 +1,174 @@
+"""Plays a case to every server, or to every client, and says which of them did something else."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+
+from . import raw
+from .peers import listen
+
+# Among what is sent: the messages that are due are waited for before the rest is sent. A Close
+# frame may be answered before the messages in front of it, which can't be any more then.
+WAIT = "wait"
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """What is done to a peer after the opening handshake, and what is due.
+
+    Args:
+        name: what is wrong.
+        rule: where that is said: an RFC and its section, or the fault of a library.
+        sends: frames, and bytes that are none.
+        due: the code of the Close frame that is due; 1006 for the end of the connection without.
+        messages: what is to be delivered before that, as opcode and payload.
+        pongs: the pongs that are due before that.
+        ends: whether the stream ends behind what is sent.
+        offers: a header Sec-WebSocket-Extensions for the request, which a server accepts.
+        accepts: what is in its place in the response to a client.
+        step: how many bytes are sent at once; 0 for all.
+
+    """
+
+    name: str
+    rule: str
+    sends: tuple[object, ...]
+    due: int
+    messages: tuple[tuple[int, bytes], ...] = ()
+    pongs: tuple[bytes, ...] = ()
+    ends: bool = False
+    offers: str | None = None
+    accepts: str | None = None
+    step: int = 0
+
+    @property
+    def answer(self) -> raw.Received:
+        """What a server that echoes has to send."""
+        return raw.Received(self.messages, self.pongs, self.due)
+
+
+def ident(case: object) -> str:
+    """Name a test."""
+    return case.name
+
+
+def targets(servers):
+    """Give the servers that can be attacked, each plain and with TLS."""
+    for program in servers:
+        for name in ("plain", "tls"):
+            yield program, name
+
+
+def outcome(function, *args):
+    """Give what a function gives, or what is wrong."""
+    try:
+        return function(*args)
+    except (AssertionError, OSError, ValueError) as exc:
+        return repr(exc)
+
+
+def to_servers(case: Case, servers, context) -> dict[str, object]:
+    """Play a case to servers; gives what others than the due answers were, by server."""
+    first, rest = parts(case, True)
+    changes = {"Sec_WebSocket_Extensions": case.offers} if case.offers else {}
+    with contextlib.ExitStack() as stack:
+        socks = []
+        for program, name in targets(servers):
+            sock = raw.connect(program.ports[name], context if name == "tls" else None)
+            stack.enter_context(sock)
+            socks.append((f"{program.face} {name}", sock))
+            sock.sendall(raw.request(**changes))
+        # All of them work meanwhile.
+        for name, sock in socks:
+            head = raw.read_head(sock)
+            assert raw.status(head) == 101, (name, head)
+            raw.send(sock, first, case.step)
+            if case.ends:
+                end(sock)
+        answers = {}
+        for name, sock in socks:
+            answers[name] = outcome(the_rest, sock, case, rest)
+            sock.close()
+    return {name: answer for name, answer in answers.items() if answer != case.answer}
+
+
+def parts(case: Case, masked: bool) -> tuple[bytes, bytes]:
+    """Give what is sent before and after `WAIT`."""
+    at = case.sends.index(WAIT) if WAIT in case.sends else len(case.sends)
+    return raw.wire(case.sends[:at], masked), raw.wire(case.sends[at + 1 :], masked)
+
+
+def the_rest(sock, case: Case, rest: bytes) -> raw.Received:
+    """Read to the end, sending the rest when the messages have come that are due before."""
+    data = b""
+    if rest:
+        while raw.received(data, False).messages != case.messages:
+            more = sock.recv(65536)
+            assert more, data[:200]
+            data += more
+        raw.send(sock, rest)
+    return raw.received(data + raw.read_all(sock), False)
+
+
+def end(sock) -> None:
+    """End the stream: of TLS too, but without waiting for the peer's end."""
+    with contextlib.suppress(OSError):
+        # Without a close_notify, which is what comes from those who are cut off.
+        super(type(sock), sock).shutdown(1) if hasattr(sock, "context") else sock.shutdown(1)
+
+
+def to_clients(case: Case, clients, contexts, secure: bool) -> dict[str, object]:
+    """Play a case to clients; gives what others than the due answers were, by client."""
+    data = b"".join(parts(case, False))
+    lines = [f"Sec-WebSocket-Extensions: {case.accepts}"] if case.accepts else []
+    wrong = {}
+    with listen() as listener:
+        for client in clients:
+            client.go(listener.getsockname()[1], secure)
+        answers = {}
+        for _ in clients:
+            sock, _ = listener.accept()
+            sock.settimeout(raw.PATIENCE)
+            if secure:
+                sock = contexts[0].wrap_socket(sock, server_side=True)
+            with sock:
+                head = raw.read_head(sock)
+                face = head.split(b" ", 2)[1][1:].decode()
+                raw.send(sock, raw.response(head, *lines) + data, case.step)
+                if case.ends:
+                    end(sock)
+                # The client ends its stream last, when it was not failed.
+                answers[face] = outcome(lambda sock=sock: until_close(sock))
+        for client in clients:
+            report = client.line()
+            messages = tuple((opcode, bytes.fromhex(each)) for opcode, each in report["messages"])
+            answer = answers[client.face]
+            if not isinstance(answer, str):
+                answer = answer._replace(messages=messages)
+            if answer != case.answer:
+                wrong[client.face] = (answer, report)
+    return wrong
+
+
+def until_close(sock) -> raw.Received:
+    """Read up to a Close frame, or to the end."""
+    data = b""
+    while True:
+        answer = raw.received(data, True)
+        more = b""
+        if answer.code == 1006:
+            with contextlib.suppress(*raw.GONE):
+                more = sock.recv(65536)
+        if not more:
+            return answer
+        data += more
+
+
+def settled(servers) -> None:
+    """See to it that servers live, serve, and hold nothing of what was done to them."""
+    for program in servers:
+        assert program.alive(), program.face
+        program.honest()
+    for program in servers:
+        program.settle(program.held)
