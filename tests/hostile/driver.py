@@ -28,6 +28,7 @@ class Case:
         offers: a header Sec-WebSocket-Extensions for the request, which a server accepts.
         accepts: what is in its place in the response to a client.
         step: how many bytes are sent at once; 0 for all.
+        ways: whether without TLS, and with it.
 
     """
 
@@ -41,6 +42,7 @@ class Case:
     offers: str | None = None
     accepts: str | None = None
     step: int = 0
+    ways: tuple[str, ...] = ("plain", "tls")
 
     @property
     def answer(self) -> raw.Received:
@@ -53,10 +55,10 @@ def ident(case: object) -> str:
     return case.name
 
 
-def targets(servers):
-    """Give the servers that can be attacked, each plain and with TLS."""
-    for program in servers:
-        for name in ("plain", "tls"):
+def targets(servers, ways):
+    """Give the servers that are attacked."""
+    for name in ways:
+        for program in servers:
             yield program, name
 
 
@@ -74,7 +76,7 @@ def to_servers(case: Case, servers, context) -> dict[str, object]:
     changes = {"Sec_WebSocket_Extensions": case.offers} if case.offers else {}
     with contextlib.ExitStack() as stack:
         socks = []
-        for program, name in targets(servers):
+        for program, name in targets(servers, case.ways):
             sock = raw.connect(program.ports[name], context if name == "tls" else None)
             stack.enter_context(sock)
             socks.append((f"{program.face} {name}", sock))
@@ -118,8 +120,17 @@ def end(sock) -> None:
         super(type(sock), sock).shutdown(1) if hasattr(sock, "context") else sock.shutdown(1)
 
 
-def to_clients(case: Case, clients, contexts, secure: bool) -> dict[str, object]:
+def to_clients(case: Case, clients, contexts) -> dict[str, object]:
     """Play a case to clients; gives what others than the due answers were, by client."""
+    wrong = {}
+    for way in case.ways:
+        wrong |= play(case, clients, contexts, way)
+    return wrong
+
+
+def play(case: Case, clients, contexts, way: str) -> dict[str, object]:
+    """Play a case to clients that connect in one way."""
+    secure = way == "tls"
     data = b"".join(parts(case, False))
     lines = [f"Sec-WebSocket-Extensions: {case.accepts}"] if case.accepts else []
     wrong = {}
@@ -147,7 +158,7 @@ def to_clients(case: Case, clients, contexts, secure: bool) -> dict[str, object]
             if not isinstance(answer, str):
                 answer = answer._replace(messages=messages)
             if answer != case.answer:
-                wrong[client.face] = (answer, report)
+                wrong[f"{client.face} {way}"] = (answer, report)
     return wrong
 
 
@@ -165,10 +176,31 @@ def until_close(sock) -> raw.Received:
         data += more
 
 
+def honest(face: str, sock, step: int) -> None:
+    """Be a client that does everything right, and is served: read an answer, and go on."""
+    if step == 0:
+        head = raw.read_head(sock)
+        assert raw.status(head) == 101, (face, head)
+        sock.sendall(raw.text("honest").wire(True))
+    elif step == 1:
+        assert sock.recv(100) == raw.text("honest").wire(False), face
+        sock.sendall(raw.close().wire(True))
+    else:
+        assert raw.received(raw.read_all(sock), False) == ((), (), 1000, b""), face
+
+
 def settled(servers) -> None:
     """See to it that servers live, serve, and hold nothing of what was done to them."""
-    for program in servers:
-        assert program.alive(), program.face
-        program.honest()
+    with contextlib.ExitStack() as stack:
+        socks = []
+        for program in servers:
+            assert program.alive(), program.face
+            sock = stack.enter_context(raw.connect(program.ports["plain"]))
+            socks.append((program.face, sock))
+            sock.sendall(raw.request())
+        # All of them work meanwhile.
+        for step in range(3):
+            for face, sock in socks:
+                honest(face, sock, step)
     for program in servers:
         program.settle(program.held)

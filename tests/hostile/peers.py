@@ -127,21 +127,13 @@ class Server(Program):
         self.ports = self.line()
         # What is made for the first connection stays.
         for port, tls in ((self.ports["plain"], None), (self.ports["tls"], context)):
-            self.honest(port, tls)
+            with raw.connect(port, tls) as sock:
+                sock.sendall(raw.request())
+                assert raw.status(raw.read_head(sock)) == 101, self.face
+                sock.sendall(raw.close().wire(True))
+                raw.read_all(sock)
         self.held = self.descriptors()
         self.weight = self.memory()
-
-    def honest(self, port: int | None = None, context: object = None) -> None:
-        """Be a client that does everything right, and is served."""
-        with raw.connect(port or self.ports["plain"], context) as sock:
-            sock.sendall(raw.request())
-            head = raw.read_head(sock)
-            assert raw.status(head) == 101, (self.face, head)
-            sock.sendall(raw.wire([raw.text("honest")], True))
-            assert sock.recv(100) == raw.text("honest").wire(False), self.face
-            sock.sendall(raw.wire([raw.close()], True))
-            answer = raw.received(raw.read_all(sock), False)
-            assert answer == ((), (), 1000, b""), (self.face, answer)
 
 
 class Client(Program):

@@ -8,6 +8,7 @@ import re
 import socket
 import ssl
 import struct
+import zlib
 from base64 import b64encode
 from typing import NamedTuple
 
@@ -112,7 +113,7 @@ def received(data: bytes, masked: bool) -> Received:
     """Take apart what a peer has sent, and see to it that it was right itself."""
     messages: list[tuple[int, bytes]] = []
     pongs = []
-    opened = None
+    opened: list | None = None
     while len(data) >= 2:
         fin, opcode, length = data[0] >= 0x80, data[0] & 0x0F, data[1] & 0x7F
         assert (data[1] >= 0x80) == masked, "incorrect masking"
@@ -123,6 +124,7 @@ def received(data: bytes, masked: bool) -> Received:
         if len(data) < end:
             break
         assert data[0] & 0x30 == 0, "reserved bits"
+        compressed = data[0] & 0x40
         payload = data[end - length : end]
         if masked:
             payload = mask(payload, data[start : start + 4])
@@ -136,12 +138,23 @@ def received(data: bytes, masked: bool) -> Received:
         elif opcode != PING:
             assert (opcode == CONT) == (opened is not None), "fragments in disorder"
             if opened is None:
-                opened = [opcode, b""]
+                opened = [opcode, b"", compressed]
             opened[1] += payload
             if fin:
-                messages.append(tuple(opened))
+                messages.append((opened[0], inflate(opened[1]) if opened[2] else opened[1]))
                 opened = None
     return Received(tuple(messages), tuple(pongs), 1006, data)
+
+
+def deflate(data: bytes, wbits: int = -15) -> bytes:
+    """Compress a message that nothing else depends on (RFC 7692, section 7.2.1)."""
+    compressor = zlib.compressobj(wbits=wbits)
+    return (compressor.compress(data) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+
+
+def inflate(data: bytes) -> bytes:
+    """Decompress a message that depends on no other."""
+    return zlib.decompressobj(wbits=-15).decompress(data + b"\0\0\xff\xff")
 
 
 def request(target: str = "/", method: str = "GET", version: str = "HTTP/1.1", **changes) -> bytes:

@@ -231,5 +231,4 @@ def test_servers(case, servers, house):
 
 @pytest.mark.parametrize("case", CASES, ids=ident)
 def test_clients(case, clients, house):
-    for secure in (False, True):
-        assert to_clients(case, clients, house.contexts, secure) == {}
+    assert to_clients(case, clients, house.contexts) == {}
