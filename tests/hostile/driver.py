@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+from typing import NamedTuple
 
 from . import raw
 from .peers import listen
@@ -74,25 +75,32 @@ def to_servers(case: Case, servers, context) -> dict[str, object]:
     """Play a case to servers; gives what others than the due answers were, by server."""
     first, rest = parts(case, True)
     changes = {"Sec_WebSocket_Extensions": case.offers} if case.offers else {}
-    with contextlib.ExitStack() as stack:
-        socks = []
-        for program, name in targets(servers, case.ways):
-            sock = raw.connect(program.ports[name], context if name == "tls" else None)
-            stack.enter_context(sock)
-            socks.append((f"{program.face} {name}", sock))
-            sock.sendall(raw.request(**changes))
-        # All of them work meanwhile.
-        for name, sock in socks:
-            head = raw.read_head(sock)
-            assert raw.status(head) == 101, (name, head)
+    with opened(servers, context, case.ways, **changes) as socks:
+        for sock in socks.values():
             raw.send(sock, first, case.step)
             if case.ends:
-                end(sock)
+                raw.cut_off(sock)
         answers = {}
-        for name, sock in socks:
+        for name, sock in socks.items():
             answers[name] = outcome(the_rest, sock, case, rest)
             sock.close()
     return {name: answer for name, answer in answers.items() if answer != case.answer}
+
+
+@contextlib.contextmanager
+def opened(servers, context, ways=("plain", "tls"), **changes):
+    """Open a connection to each server; gives the sockets by name."""
+    with contextlib.ExitStack() as stack:
+        socks = {}
+        for program, name in targets(servers, ways):
+            sock = raw.connect(program.ports[name], context if name == "tls" else None)
+            socks[f"{program.face} {name}"] = stack.enter_context(sock)
+            sock.sendall(raw.request(**changes))
+        # All of them work meanwhile.
+        for name, sock in socks.items():
+            head = raw.read_head(sock)
+            assert raw.status(head) == 101, (name, head)
+        yield socks
 
 
 def parts(case: Case, masked: bool) -> tuple[bytes, bytes]:
@@ -111,13 +119,6 @@ def the_rest(sock, case: Case, rest: bytes) -> raw.Received:
             data += more
         raw.send(sock, rest)
     return raw.received(data + raw.read_all(sock), False)
-
-
-def end(sock) -> None:
-    """End the stream: of TLS too, but without waiting for the peer's end."""
-    with contextlib.suppress(OSError):
-        # Without a close_notify, which is what comes from those who are cut off.
-        super(type(sock), sock).shutdown(1) if hasattr(sock, "context") else sock.shutdown(1)
 
 
 def to_clients(case: Case, clients, contexts) -> dict[str, object]:
@@ -139,16 +140,12 @@ def play(case: Case, clients, contexts, way: str) -> dict[str, object]:
             client.go(listener.getsockname()[1], secure)
         answers = {}
         for _ in clients:
-            sock, _ = listener.accept()
-            sock.settimeout(raw.PATIENCE)
-            if secure:
-                sock = contexts[0].wrap_socket(sock, server_side=True)
-            with sock:
+            with accepted(listener, contexts[0] if secure else None) as sock:
                 head = raw.read_head(sock)
                 face = head.split(b" ", 2)[1][1:].decode()
                 raw.send(sock, raw.response(head, *lines) + data, case.step)
                 if case.ends:
-                    end(sock)
+                    raw.cut_off(sock)
                 # The client ends its stream last, when it was not failed.
                 answers[face] = outcome(lambda sock=sock: until_close(sock))
         for client in clients:
@@ -204,3 +201,115 @@ def settled(servers) -> None:
                 honest(face, sock, step)
     for program in servers:
         program.settle(program.held)
+
+
+class Attempt(NamedTuple):
+    """A request, and the status that is due.
+
+    Args:
+        name: what is wrong.
+        rule: where that is said.
+        sends: the bytes.
+        due: the status; 0 if the connection ends without one.
+        needs: what has to be in the answer.
+        lacks: what must not be in the answer.
+        server: which of a program's servers is asked.
+        ends: whether the stream ends behind what is sent.
+        uvicorn: status that is due from uvicorn where that isn't the same: it reads requests by
+            itself, a bit less strictly, and gives to the application what isn't an upgrade.
+
+    """
+
+    name: str
+    rule: str
+    sends: bytes
+    due: int
+    needs: tuple[bytes, ...] = ()
+    lacks: tuple[bytes, ...] = ()
+    server: str = ""
+    ends: bool = False
+    uvicorn: int | None = None
+
+
+def attempt(case: Attempt, servers, context) -> dict[str, object]:
+    """Send a request to servers; gives what others than the due answers were, by server."""
+    with contextlib.ExitStack() as stack:
+        socks = []
+        for program, name in targets(servers, [case.server] if case.server else ["plain", "tls"]):
+            if name in program.ports:
+                sock = raw.connect(program.ports[name], context if name == "tls" else None)
+                stack.enter_context(sock)
+                socks.append((f"{program.face} {name}", sock))
+                raw.send(sock, case.sends)
+                if case.ends:
+                    raw.cut_off(sock)
+        wrong = {}
+        for name, sock in socks:
+            head = raw.read_head(sock)
+            if raw.status(head) == 101:
+                # Behind a second request this is too late: that was no frame.
+                raw.send(sock, raw.close().wire(True))
+            answer = head + raw.read_all(sock)
+            sock.close()
+            low = answer.lower()
+            if case.uvicorn is not None and name.startswith("uvicorn"):
+                right = raw.status(head) == case.uvicorn
+            else:
+                right = raw.status(head) == case.due and (case.due or not answer)
+                right = right and all(need.lower() in low for need in case.needs)
+                right = right and not any(lack.lower() in low for lack in case.lacks)
+            if not right:
+                wrong[name] = answer[:300]
+    return wrong
+
+
+def respond(case, clients, contexts) -> dict[str, object]:
+    """Answer the requests of clients; gives what others than the due reports were, by client."""
+    wrong = {}
+    for way in ("plain", "tls"):
+        with listen() as listener:
+            for client in clients:
+                client.go(listener.getsockname()[1], way == "tls")
+            for _ in clients:
+                with accepted(listener, contexts[0] if way == "tls" else None) as sock:
+                    key = raw.key_of(raw.read_head(sock))
+                    sends = case.sends
+                    if not isinstance(sends, bytes):
+                        text = "\r\n".join([*sends, "", ""])
+                        accept = raw.accept_key(key)
+                        text = text.replace("{accept}", accept).replace("{lower}", accept.lower())
+                        sends = text.encode("latin-1")
+                    raw.send(sock, sends)
+                    if not case.due:
+                        raw.send(sock, raw.close().wire(False))
+                        until_close(sock)
+            for client in clients:
+                report = client.line()
+                due = case.due or {"ConnectionClosedOK"}
+                if report["error"] not in due or (case.status or 0) not in (0, report["status"]):
+                    wrong[f"{client.face} {way}"] = report
+    return wrong
+
+
+def accepted(listener, context):
+    """Accept a connection, with TLS if there is a context for it."""
+    sock, _ = listener.accept()
+    sock.settimeout(raw.PATIENCE)
+    return sock if context is None else context.wrap_socket(sock, server_side=True)
+
+
+def stream_to_clients(frames, clients, contexts) -> list[dict[str, object]]:
+    """Send frames to clients, and end the stream; gives their reports."""
+    reports = []
+    for way in ("plain", "tls"):
+        with listen() as listener:
+            for client in clients:
+                client.go(listener.getsockname()[1], way == "tls")
+            for _ in clients:
+                with accepted(listener, contexts[0] if way == "tls" else None) as sock:
+                    head = raw.read_head(sock)
+                    raw.send(sock, raw.response(head) + raw.wire(frames, False))
+                    raw.cut_off(sock)
+                    raw.read_all(sock)
+            reports += [client.line() for client in clients]
+    return reports

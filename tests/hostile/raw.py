@@ -188,14 +188,18 @@ def accept_key(key: str) -> str:
     return b64encode(digest.digest()).decode()
 
 
+def key_of(head: bytes) -> str:
+    """Give the key of a request."""
+    return re.search(rb"(?i)Sec-WebSocket-Key: (.*)\r\n", head)[1].decode()
+
+
 def response(head: bytes, *lines: str) -> bytes:
     """Make the response that accepts a request, with more header lines."""
-    key = re.search(rb"(?i)Sec-WebSocket-Key: (.*)\r\n", head)[1].decode()
     usual = [
         "HTTP/1.1 101 Switching Protocols",
         "Upgrade: websocket",
         "Connection: Upgrade",
-        f"Sec-WebSocket-Accept: {accept_key(key)}",
+        f"Sec-WebSocket-Accept: {accept_key(key_of(head))}",
     ]
     return "\r\n".join([*usual, *lines, "", ""]).encode("latin-1")
 
@@ -247,3 +251,9 @@ def connect(port: int, context: object = None) -> socket.socket:
     except BaseException:
         sock.close()
         raise
+
+
+def cut_off(sock: socket.socket) -> None:
+    """End this direction as a network does that is cut: TLS isn't told."""
+    with contextlib.suppress(OSError):
+        socket.socket.shutdown(sock, socket.SHUT_WR)

@@ -145,6 +145,10 @@ async def on_uvicorn(certificate: str) -> None:
 
     async def echo(scope, receive, send):
         await receive()
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 404, "headers": []})
+            await send({"type": "http.response.body"})
+            return
         await send({"type": "websocket.accept"})
         while (event := await receive())["type"] == "websocket.receive":
             await send({**event, "type": "websocket.send"})
