@@ -60,7 +60,8 @@ def targets(servers, ways):
     """Give the servers that are attacked."""
     for name in ways:
         for program in servers:
-            yield program, name
+            if name in program.ports:
+                yield program, name
 
 
 def outcome(function, *args):
@@ -93,7 +94,7 @@ def opened(servers, context, ways=("plain", "tls"), **changes):
     with contextlib.ExitStack() as stack:
         socks = {}
         for program, name in targets(servers, ways):
-            sock = raw.connect(program.ports[name], context if name == "tls" else None)
+            sock = raw.connect(program.ports[name], context if name.endswith("tls") else None)
             socks[f"{program.face} {name}"] = stack.enter_context(sock)
             sock.sendall(raw.request(**changes))
         # All of them work meanwhile.
@@ -186,8 +187,14 @@ def honest(face: str, sock, step: int) -> None:
         assert raw.received(raw.read_all(sock), False) == ((), (), 1000, b""), face
 
 
-def settled(servers) -> None:
-    """See to it that servers live, serve, and hold nothing of what was done to them."""
+def settled(servers, descriptors: bool = True) -> None:
+    """See to it that servers live, serve, and hold nothing of what was done to them.
+
+    Args:
+        servers: the programs.
+        descriptors: False while there is somebody else.
+
+    """
     with contextlib.ExitStack() as stack:
         socks = []
         for program in servers:
@@ -199,7 +206,7 @@ def settled(servers) -> None:
         for step in range(3):
             for face, sock in socks:
                 honest(face, sock, step)
-    for program in servers:
+    for program in servers if descriptors else ():
         program.settle(program.held)
 
 
@@ -236,13 +243,12 @@ def attempt(case: Attempt, servers, context) -> dict[str, object]:
     with contextlib.ExitStack() as stack:
         socks = []
         for program, name in targets(servers, [case.server] if case.server else ["plain", "tls"]):
-            if name in program.ports:
-                sock = raw.connect(program.ports[name], context if name == "tls" else None)
-                stack.enter_context(sock)
-                socks.append((f"{program.face} {name}", sock))
-                raw.send(sock, case.sends)
-                if case.ends:
-                    raw.cut_off(sock)
+            sock = raw.connect(program.ports[name], context if name.endswith("tls") else None)
+            stack.enter_context(sock)
+            socks.append((f"{program.face} {name}", sock))
+            raw.send(sock, case.sends)
+            if case.ends:
+                raw.cut_off(sock)
         wrong = {}
         for name, sock in socks:
             head = raw.read_head(sock)

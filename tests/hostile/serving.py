@@ -32,6 +32,7 @@ def settings(context: ssl.SSLContext, credentials: object) -> dict[str, dict[str
         "plain": {},
         "tls": {"ssl": context},
         "brief": BRIEF,
+        "brief tls": {**BRIEF, "ssl": context},
         "origins": {"origins": ORIGINS},
         "auth": credentials,
     }
