@@ -8,12 +8,9 @@ import time
 import weakref
 from typing import Any
 
-__all__ = ["ACCEPT_DELAY", "NO_RESOURCES", "accept_calmly"]
+from ..core.limits import ACCEPT_DELAY, NO_RESOURCES
 
-# How long no connection is accepted when there are no descriptors left, in seconds. asyncio has the
-# same.
-ACCEPT_DELAY = 1.0
-NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+__all__ = ["accept_calmly"]
 
 
 class CalmSocket(socket.socket):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import ipaddress
 from typing import Any
 
@@ -10,6 +11,10 @@ from typing import Any
 # last the longest ago are forgotten.
 MOST_ADDRESSES = 10_000
 
+# How long it takes until the log is told again that there are no descriptors left for connections
+# that come, in seconds.
+ACCEPT_DELAY = 1.0
+NO_RESOURCES = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 # Stands for the address of a connection from a proxy, until its request says whose it is.
 PROXY: Any = object()

@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, Self
 
+from ..core.limits import ACCEPT_DELAY
 from ..core.tally import ServerStats, Tally
 from ..exceptions import ProtocolError
 from ..frames import Close, CloseCode
@@ -71,6 +72,8 @@ class Server:
         # Sockets of which there is no connection yet.
         self.arriving: set[socket.socket] = set()
         self.closing = False
+        # Until when the log isn't told again that accepting fails.
+        self.quiet_until = 0.0
         # The threads that accept connections, and what is notified when one stops to.
         self.acceptors: set[threading.Thread] = set()
         self.left = threading.Condition(self.lock)
@@ -157,7 +160,10 @@ class Server:
             return
         except OSError as exc:
             if not self.closing:
-                self.logger.error("accepting connections failed: %s", exc)
+                now = time.monotonic()
+                if now >= self.quiet_until:
+                    self.quiet_until = now + ACCEPT_DELAY
+                    self.logger.error("accepting connections failed: %s", exc)
                 time.sleep(PAUSE)
             return
         sock.setblocking(True)

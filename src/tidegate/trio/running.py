@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any, Self
 
 import trio
 
 from ..core.acceptance import CLOSING_DOWN
+from ..core.limits import ACCEPT_DELAY, NO_RESOURCES
 from ..core.tally import ServerStats, Tally
 from ..exceptions import ProtocolError
 from ..frames import Close, CloseCode
@@ -22,6 +24,43 @@ if TYPE_CHECKING:
     from .server_connection import ServerConnection
 
 __all__ = ["Server"]
+
+# How long to wait before accepting again where there are no descriptors left, in seconds.
+PAUSE = 0.2
+
+
+class CalmListener(trio.abc.Listener[trio.abc.Stream]):
+    """A listener that tells once a second at most that there are no descriptors left.
+
+    trio tells it ten times, with a traceback.
+
+    Args:
+        listener: what accepts connections.
+        logger: where to log.
+
+    """
+
+    def __init__(self, listener: trio.abc.Listener[Any], logger: LoggerLike) -> None:
+        self.listener = listener
+        self.logger = logger
+        self.quiet_until = 0.0
+
+    async def accept(self) -> trio.abc.Stream:
+        while True:
+            try:
+                stream: trio.abc.Stream = await self.listener.accept()
+                return stream
+            except OSError as exc:
+                if exc.errno not in NO_RESOURCES:
+                    raise
+                now = time.monotonic()
+                if now >= self.quiet_until:
+                    self.quiet_until = now + ACCEPT_DELAY
+                    self.logger.error("accepting connections failed: %s", exc)
+                await trio.sleep(PAUSE)
+
+    async def aclose(self) -> None:
+        await self.listener.aclose()
 
 
 class Server(trio.abc.AsyncResource):
@@ -104,8 +143,9 @@ class Server(trio.abc.AsyncResource):
 
     async def accept(self, task_status: Any = trio.TASK_STATUS_IGNORED) -> None:
         """Accept connections on all listeners."""
+        calm = [CalmListener(listener, self.logger) for listener in self.listeners]
         await trio.serve_listeners(
-            self.handler, self.listeners, handler_nursery=self.handlers, task_status=task_status
+            self.handler, calm, handler_nursery=self.handlers, task_status=task_status
         )
 
     async def aclose(

@@ -9,7 +9,7 @@ import select
 import socket
 from typing import TYPE_CHECKING, Any
 
-from ..accepting import ACCEPT_DELAY, NO_RESOURCES
+from ...core.limits import ACCEPT_DELAY, NO_RESOURCES
 from ..hub import get_hub
 from .events import get_poller
 from .transport import PollTransport
