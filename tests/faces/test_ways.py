@@ -12,7 +12,7 @@ import pytest
 from werkzeug.routing import Map, Rule
 
 from tidegate.client import process_exception
-from tidegate.exceptions import ProxyCertificateError, ProxyError, ProxyTimeout
+from tidegate.exceptions import ConnectionClosed, ProxyCertificateError, ProxyError, ProxyTimeout
 from tidegate.proxy import Timeouts
 from tidegate.proxyprotocol import Header, ProxyPolicy, build
 from tidegate.testing import Faults, HTTPProxyServer, SOCKSProxyServer
@@ -80,6 +80,21 @@ async def test_files_that_are_no_certificates(face, argument, kind, tmp_path):
     assert argument in str(caught.value)
     assert process_exception(caught.value) is caught.value
     assert process_exception_of_older_api(caught.value) is caught.value
+
+
+async def test_a_name_with_a_dot_at_its_end(face, certificates):
+    """TLS asks for, and verifies, the name without it (RFC 6066, section 3)."""
+    server_context, client_context = certificates
+    asked = []
+    server_context.sni_callback = lambda _, name, __: asked.append(name)
+    try:
+        async with face.serve(echo, ssl=server_context) as (address, _):
+            uri = f"wss://localhost.:{address[1]}/"
+            async with face.connect(uri, ssl=client_context, host="127.0.0.1") as connection:
+                await check(connection)
+    finally:
+        server_context.sni_callback = None
+    assert asked == ["localhost"]
 
 
 async def test_errors_of_tls_say_with_whom(face):
@@ -428,6 +443,35 @@ async def test_reconnecting(face):
     states = [event.state for event in events]
     assert states[:2] == ["connecting", "connected"]
     assert "waiting" in states and states.count("connected") == 3
+
+
+async def test_delays_grow_while_a_server_closes_at_once(face):
+    """A server that is overloaded isn't helped by more connections."""
+    events = []
+
+    async def overloaded(connection):
+        await face.close(connection, 1013, "later")
+
+    async with face.serve(overloaded) as (address, _):
+        delays = [0.0, 0.001, 0.002, 0.004]
+        async with contextlib.aclosing(
+            face.reconnect(
+                uri_of(address),
+                reconnect_delays=lambda: iter(delays),
+                reconnect_limit=1,
+                on_event=events.append,
+            ).__aiter__()
+        ) as connections:
+            count = 0
+            async for connection in connections:
+                with pytest.raises(ConnectionClosed):
+                    await connection.recv()
+                count += 1
+                if count == 4:
+                    break
+    waiting = [event for event in events if event.state == "waiting"]
+    assert [event.delay for event in waiting] == delays[:3]
+    assert all("1013" in str(event.exception) for event in waiting)
 
 
 async def test_reconnecting_in_vain(face):
