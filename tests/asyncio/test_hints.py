@@ -15,6 +15,7 @@ import trustme
 from tidegate.asyncio.client import connect
 from tidegate.asyncio.server import serve
 from tidegate.hints import hint_for_certificate, hint_for_error, hint_of
+from tidegate.sync.client import connect as connect_sync
 from tidegate.uri import parse_uri
 
 from .connections import address
@@ -25,9 +26,50 @@ with warnings.catch_warnings():
     from tidegate.legacy.client import connect as connect_legacy
 
 
-@pytest.fixture(params=[connect, connect_legacy], ids=["today", "older"])
-def api(request):
-    return request.param
+async def connect_in_a_thread(uri, **options):
+    """Connect with the face for threads."""
+    await in_a_thread(connect_sync, uri, **options)
+
+
+async def connect_on_trio(uri, **options):
+    """Connect with the face for trio."""
+    pytest.importorskip("trio")
+    import trio
+
+    from tidegate.trio.client import connect as connect_trio
+
+    async def opened():
+        async with connect_trio(uri, **options):
+            pass
+
+    await in_a_thread(trio.run, opened)
+
+
+async def in_a_thread(function, *args, **kwargs):
+    """Raise what a function raises; of a time-out, asyncio would make another exception."""
+
+    def outcome():
+        try:
+            function(*args, **kwargs)
+        except Exception as exc:
+            return exc
+
+    raise await asyncio.to_thread(outcome)
+
+
+APIS = {
+    "today": connect,
+    "older": connect_legacy,
+    "threads": connect_in_a_thread,
+    "trio": connect_on_trio,
+}
+
+
+@pytest.fixture(params=APIS)
+def api(request, loop_factory):
+    if request.param in ("threads", "trio") and loop_factory is not asyncio.new_event_loop:
+        pytest.skip("another event loop is nothing to this face")
+    return APIS[request.param]
 
 
 async def keep(connection):
