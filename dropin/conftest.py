@@ -128,6 +128,12 @@ def library(request):
 
 
 @pytest.fixture
+def newer_tidegate():
+    """Tidegate for programs that need a newer websockets than others let be installed."""
+    return Library("tidegate")
+
+
+@pytest.fixture
 def older_tidegate():
     """Tidegate for programs whose version of websockets isn't installed."""
     return Library("tidegate", api=13)

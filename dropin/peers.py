@@ -114,6 +114,73 @@ async def realtime_model(websocket):
             )
 
 
+async def speech(websocket):
+    """The speech recognition of Deepgram: says how much it heard."""
+    async for message in websocket:
+        if isinstance(message, bytes):
+            text = {"transcript": f"{len(message)} bytes", "confidence": 1, "words": []}
+            await send(
+                websocket,
+                type="Results",
+                channel_index=[0, 1],
+                duration=0.1,
+                start=0.0,
+                is_final=True,
+                channel={"alternatives": [text]},
+            )
+        elif json.loads(message)["type"] == "CloseStream":
+            break
+
+
+async def turns(websocket):
+    """The speech recognition of AssemblyAI: says how much it heard."""
+    await send(websocket, type="Begin", id="tide", expires_at=0)
+    number = 0
+    async for message in websocket:
+        if isinstance(message, bytes):
+            await send(
+                websocket,
+                type="Turn",
+                turn_order=number,
+                turn_is_formatted=True,
+                end_of_turn=True,
+                transcript=str(len(message)),
+                end_of_turn_confidence=1.0,
+                words=[],
+            )
+            number += 1
+        elif json.loads(message)["type"] == "Terminate":
+            await send(websocket, type="Termination", audio_duration_seconds=0)
+            break
+
+
+async def surreal(websocket):
+    """A database that answers what it was asked, or much."""
+    from surrealdb.data.cbor import decode, encode
+
+    async for message in websocket:
+        request = decode(message)
+        answer = None
+        if request["method"] == "query":
+            query, variables = request["params"]
+            text = "x" * 3_000_000 if query == "large" else f"{query} {variables['n']}"
+            answer = [{"status": "OK", "time": "1ms", "result": text}]
+        await websocket.send(encode({"id": request["id"], "result": answer}))
+
+
+async def voice(websocket):
+    """The speech of ElevenLabs, here the text itself; nobody is a voice that it doesn't have."""
+    if "/nobody/" in websocket.request.path:
+        await websocket.close(1008, "no such voice")
+        return
+    async for message in websocket:
+        text = json.loads(message)["text"]
+        if not text:
+            break
+        if text.strip():
+            await send(websocket, audio=base64.b64encode(text.encode()).decode())
+
+
 async def obs(websocket):
     """Remote control of OBS Studio, version 5, with the password "secret"."""
     await send(

@@ -78,6 +78,69 @@ async def test_openai(library):
     }
 
 
+async def test_openai_for_threads(library):
+    async with peers.serving(peers.realtime_model) as uri:
+        result = await library.run("openai_sync_client", uri)
+    assert sorted(result["events"]) == [
+        "response.output_text.delta",
+        "response.output_text.delta",
+        "response.output_text.done",
+        "session.created",
+        "session.updated",
+    ]
+    assert result["text"] == "At nine."
+
+
+async def test_deepgram(library):
+    requests = []
+
+    def process_request(connection, request):
+        requests.append((request.path.partition("?")[0], request.headers["Authorization"]))
+
+    async with peers.serving(peers.speech, process_request=process_request) as uri:
+        result = await library.run("deepgram_client", uri)
+    assert requests == [("/v1/listen", "Token secret")]
+    assert result == {
+        "heard": ["3200 bytes", "3200 bytes", "3200 bytes"],
+        "events": ["open", "close"],
+    }
+
+
+async def test_assemblyai(library):
+    def process_request(connection, request):
+        if request.path.startswith("/refused"):
+            return connection.respond(HTTPStatus.UNAUTHORIZED, "no\n")
+        assert request.headers["Authorization"] == "secret"
+        return None
+
+    async with peers.serving(peers.turns, process_request=process_request) as uri:
+        result = await library.run("assemblyai_client", uri)
+    assert result == {"id": "tide", "turns": ["3200"] * 3, "errors": [401]}
+
+
+async def test_surrealdb(library):
+    async with peers.serving(peers.surreal, subprotocols=["cbor"]) as uri:
+        result = await library.run("surrealdb_client", uri)
+    assert result == {"answers": [f"high {n}" for n in range(10)], "large": 3_000_000}
+
+
+async def test_elevenlabs(library):
+    async with peers.serving(peers.voice) as uri:
+        result = await library.run("elevenlabs_client", uri)
+    assert result == {"audio": "High water is at nine. ", "error": 1008}
+
+
+async def test_trio(newer_tidegate):
+    async with peers.serving(lambda websocket: websocket.send("low water")) as uri:
+        result = await newer_tidegate.run("trio_both", uri)
+    assert result == {
+        "received": ["one high water", "two high water"],
+        "echo": "high water",
+        "closed": 1000,
+        "other": "low water",
+    }
+
+
 async def test_pyppeteer(older_tidegate):
     async with peers.serving(peers.browser) as uri:
         result = await older_tidegate.run("pyppeteer_client", uri)
