@@ -310,3 +310,22 @@ async def test_hub():
             assert json.loads(await one.recv())["text"] == "again"
         async with connect(f"{uri}lobby?since=nonsense") as one:
             assert json.loads(await one.recv()) == {"missed": True}
+
+
+@pytest.mark.asyncio_only
+async def test_metrics():
+    pytest.importorskip("prometheus_client")
+    metrics_port = free_port()
+    async with (
+        running(load("metrics")["main"], metrics_port=metrics_port) as uri,
+        connect(uri) as websocket,
+    ):
+        await websocket.send("hello")
+        assert await websocket.recv() == "hello"
+        reader, writer = await asyncio.open_connection("127.0.0.1", metrics_port)
+        writer.write(b"GET /metrics HTTP/1.0\r\n\r\n")
+        page = (await reader.read()).decode()
+        writer.close()
+    assert "tidegate_connections 1.0\n" in page
+    assert 'tidegate_messages_total{direction="received"} 1.0\n' in page
+    assert "tidegate_event_loop_lag_seconds_count" in page

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import functools
 import importlib
 import importlib.util
 import logging
@@ -13,14 +14,16 @@ import signal
 import socket
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..asyncio.server import Limits, Server, ServerConnection, serve
 from ..exceptions import ConnectionClosed
 from ..frames import CloseCode
+from ..metrics import LoopLag, Metrics, require_client
 from ..protocol import LOGGERS, Side
 from ..proxyprotocol import ProxyPolicy
+from .pages import ASK, HEALTH_PATH, Health, numbers_line, serve_pages
 
 __all__ = ["add_arguments", "run"]
 
@@ -29,6 +32,9 @@ LISTENING = "--listening-sockets"
 SUPERVISOR = "--supervisor-socket"
 
 READY = b"ready\n"
+
+# What the health page says of the end.
+ENDING = "ending"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,6 +93,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="SECONDS",
         help="over how long the closing of connections is spread then (%(default)g)",
     )
+    parser.add_argument(
+        "--notice",
+        type=float,
+        default=0.0,
+        metavar="SECONDS",
+        help="for how long before that the health page says that the end comes (%(default)g)",
+    )
+    parser.add_argument(
+        "--health",
+        metavar="PATH",
+        help="answer GET and HEAD of this path: 200, or 503 when the end comes",
+    )
+    parser.add_argument(
+        "--metrics",
+        metavar="[HOST:]PORT",
+        help="serve numbers for Prometheus, of all workers, at /metrics of another port, and a "
+        "health page",
+    )
     parser.add_argument(LISTENING, help=argparse.SUPPRESS)
     parser.add_argument(SUPERVISOR, type=int, help=argparse.SUPPRESS)
 
@@ -128,14 +152,35 @@ def find_mistake(args: argparse.Namespace) -> str | None:
         return "--key is of no use without --cert"
     if args.workers is not None and args.workers < 1:
         return "--workers must be at least 1"
-    if args.drain < 0 or args.spread < 0:
-        return "--drain and --spread can't be negative"
+    if args.drain < 0 or args.spread < 0 or args.notice < 0:
+        return "--drain, --spread and --notice can't be negative"
+    if args.health is not None and not args.health.startswith("/"):
+        return "--health is a path, which begins with /"
+    if args.metrics is not None:
+        try:
+            args.metrics_address = address_of(args.metrics)
+            require_client()
+        except (ValueError, ImportError) as exc:
+            return f"--metrics: {exc}"
     supervised = args.workers is not None or args.reload
     if sys.platform == "win32" and (supervised or args.unix is not None):
         return "--workers, --reload and --unix need a Unix system"
     if args.loop == "uvloop" and importlib.util.find_spec("uvloop") is None:
         return "uvloop isn't installed: pip install 'tidegate[speedups]'"
     return None
+
+
+def address_of(text: str) -> tuple[str, int]:
+    """Give host and port.
+
+    Raises:
+        ValueError: if they aren't there.
+
+    """
+    host, _, port = text.rpartition(":")
+    if not port.isascii() or not port.isdecimal() or int(port) > 65535:
+        raise ValueError(f"{text!r} isn't [HOST:]PORT")
+    return host.strip("[]") or "127.0.0.1", int(port)
 
 
 # Listening
@@ -296,8 +341,19 @@ async def work(args: argparse.Namespace, handler: Any, sockets: list[socket.sock
         handshakes_per_second=args.max_handshakes_per_second,
         handshakes_per_second_per_address=args.max_handshakes_per_second_per_address,
     )
+    health = Health(args.health or HEALTH_PATH, lambda: ENDING if told.is_set() else None)
+    lag: LoopLag | None = None
     async with contextlib.AsyncExitStack() as stack:
         servers: list[Server] = []
+        if args.metrics is not None:
+            lag = LoopLag()
+            stack.callback(lag.stop)
+            if args.supervisor_socket is None:
+                # Until the very end, so that there is somebody to say that it comes.
+                collector = Metrics(lag=lag)
+                collector.servers = servers
+                pages = serve_pages(args.metrics_address, health, collector)
+                await stack.enter_async_context(pages)
         for sock in sockets:
             server = serve(
                 handler,
@@ -305,6 +361,7 @@ async def work(args: argparse.Namespace, handler: Any, sockets: list[socket.sock
                 ssl=context,
                 proxy_protocol=policy,
                 limits=limits,
+                process_request=None if args.health is None else health.process_request,
                 max_size=args.max_size,
                 compression=None if args.no_compression else "deflate",
                 backlog=1024,
@@ -315,14 +372,13 @@ async def work(args: argparse.Namespace, handler: Any, sockets: list[socket.sock
             sock = socket.socket(fileno=args.supervisor_socket)
             reader, supervisor = await asyncio.open_unix_connection(sock=sock)
             supervisor.write(READY)
-            watcher = loop.create_task(watch(reader, told))
+            answer = functools.partial(numbers_line, servers, lag)
+            watcher = loop.create_task(watch(reader, supervisor, answer, told))
         logging.info("serving on %s", ", ".join(text_of(sock, context) for sock in sockets))
-        try:
-            await told.wait()
-        finally:
-            if watcher is not None:
-                watcher.cancel()
+        await told.wait()
         logging.info("ending")
+        if args.notice:
+            await asyncio.sleep(args.notice)
         count = sum(len(server.connections) for server in servers)
         aborted = await asyncio.gather(
             *(
@@ -331,7 +387,11 @@ async def work(args: argparse.Namespace, handler: Any, sockets: list[socket.sock
             )
         )
         logging.info("ended; of %d connections, %d had to be aborted", count, sum(aborted))
-        if supervisor is not None:
+        if watcher is not None and supervisor is not None:
+            watcher.cancel()
+            if lag is not None:
+                # What was done at the end counts, too.
+                supervisor.write(numbers_line(servers, lag))
             supervisor.close()
 
 
@@ -349,11 +409,16 @@ def add_handler(loop: asyncio.AbstractEventLoop, number: int, told: asyncio.Even
         signal.signal(number, lambda *_: loop.call_soon_threadsafe(told.set))
 
 
-async def watch(reader: asyncio.StreamReader, told: asyncio.Event) -> None:
-    """End the server when its supervisor has ended, in whatever way."""
+async def watch(
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+    answer: Callable[[], bytes],
+    told: asyncio.Event,
+) -> None:
+    """Answer the supervisor, and end the server when it has ended, in whatever way."""
     with contextlib.suppress(OSError):
-        while await reader.read(100):
-            pass
+        while await reader.readline() == ASK:
+            writer.write(answer())
     told.set()
 
 

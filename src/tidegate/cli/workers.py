@@ -12,7 +12,8 @@ import socket
 import sys
 from collections.abc import Iterator
 
-from .serve import LISTENING, READY, SUPERVISOR, listening
+from .pages import HEALTH_PATH, Health, Sums, Watched, serve_pages
+from .serve import ENDING, LISTENING, READY, SUPERVISOR, listening
 
 # How long a worker may take to be ready, in seconds.
 START_TIMEOUT = 60.0
@@ -25,11 +26,14 @@ LONGEST_DELAY = 10.0
 # How long a worker may take to end beyond the time that it may drain, in seconds.
 GRACE = 5.0
 
+# How large the numbers of a worker may be, in bytes.
+MOST_NUMBERS = 2**20
+
 # How often files are looked at with ``--reload``, in seconds.
 LOOK_EVERY = 0.5
 
 # The part of a command that a supervisor keeps to itself, with the number of its values.
-OWN_OPTIONS = {"--workers": 1, "--reload": 0}
+OWN_OPTIONS = {"--workers": 1, "--reload": 0, "--metrics-address": 1}
 
 
 def supervise(args: argparse.Namespace) -> int:
@@ -41,7 +45,10 @@ def supervise(args: argparse.Namespace) -> int:
     """
     count = args.workers or 1
     with listening(args, count) as slots:
-        supervisor = Supervisor(command_of(args), slots, args.drain)
+        supervisor = Supervisor(command_of(args), slots, args.notice + args.drain)
+        if args.metrics is not None:
+            supervisor.pages_at = args.metrics_address
+            supervisor.health_path = args.health or HEALTH_PATH
         return asyncio.run(supervisor.run(args.reload))
 
 
@@ -76,6 +83,7 @@ class Worker:
         self.sock = sock
         self.exit = asyncio.ensure_future(process.wait())
         self.was_ready = False
+        self.watched: Watched | None = None
 
     async def ready(self) -> bool:
         """Wait until it serves; say whether it does."""
@@ -100,6 +108,18 @@ class Worker:
             with contextlib.suppress(ProcessLookupError):
                 self.process.kill()
         await self.exit
+        await self.let_go()
+
+    async def watch(self) -> Watched:
+        """Begin to ask it for its numbers."""
+        reader, writer = await asyncio.open_unix_connection(sock=self.sock, limit=MOST_NUMBERS)
+        self.watched = Watched(reader, writer)
+        return self.watched
+
+    async def let_go(self) -> None:
+        """Close the connection to it, when it has ended."""
+        if self.watched is not None:
+            await self.watched.close()
         self.sock.close()
 
 
@@ -125,6 +145,10 @@ class Supervisor:
         self.told = asyncio.Event()
         self.rolls = asyncio.Event()
         self.lock = asyncio.Lock()
+        # Where there are pages about all of them, if anywhere, and the numbers on these.
+        self.pages_at: tuple[str, int] | None = None
+        self.health_path = HEALTH_PATH
+        self.sums = Sums()
 
     async def run(self, reloads: bool) -> int:
         """Keep workers alive, until a signal; give the exit status."""
@@ -133,12 +157,18 @@ class Supervisor:
             loop.add_signal_handler(number, self.end)
         loop.add_signal_handler(signal.SIGHUP, self.rolls.set)
         tasks: list[asyncio.Task[None]] = []
+        stack = contextlib.AsyncExitStack()
         try:
+            if self.pages_at is not None:
+                health = Health(self.health_path, self.problem)
+                pages = serve_pages(self.pages_at, health, self.sums, self.sums.ask)
+                await stack.enter_async_context(pages)
+                tasks.append(loop.create_task(self.sums.keep_asking()))
             started = await asyncio.gather(*(self.fill(i) for i in range(len(self.slots))))
             if not all(started) and not self.told.is_set():
                 logging.error("a worker doesn't start, so this ends")
                 return 1
-            tasks = [loop.create_task(self.keep(i)) for i in range(len(self.slots))]
+            tasks += [loop.create_task(self.keep(i)) for i in range(len(self.slots))]
             tasks.append(loop.create_task(self.roll_when_told()))
             if reloads:
                 tasks.append(loop.create_task(self.watch()))
@@ -149,6 +179,13 @@ class Supervisor:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.gather(*(worker.end(self.most_time) for worker in list(self.live)))
+            await stack.aclose()
+
+    def problem(self) -> str | None:
+        """Say what is wrong, None if all is well."""
+        if self.told.is_set():
+            return ENDING
+        return None if self.sums.watched else "no worker serves"
 
     def end(self) -> None:
         """End the workers; on a second signal, at once."""
@@ -183,7 +220,19 @@ class Supervisor:
         if not await worker.ready():
             await worker.kill()
             return None
+        if self.pages_at is not None:
+            watched = await worker.watch()
+            self.sums.watched.add(watched)
+            worker.exit.add_done_callback(lambda _: self.forget(watched))
         return worker
+
+    def forget(self, watched: Watched) -> None:
+        """Keep the numbers of a worker that has ended, when its last words are here."""
+
+        def done(_: object) -> None:
+            self.sums.ended(watched)
+
+        watched.task.add_done_callback(done)
 
     async def fill(self, slot: int) -> bool:
         """Have a worker in a slot; say whether there is one."""
@@ -205,7 +254,7 @@ class Supervisor:
                     since = loop.time()
                     continue
                 self.workers[slot] = None
-                worker.sock.close()
+                await worker.let_go()
             if loop.time() - since >= STEADY:
                 failures = 0
             delay = min(FIRST_DELAY * 2**failures, LONGEST_DELAY)

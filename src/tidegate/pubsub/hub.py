@@ -8,6 +8,7 @@ import json
 import logging
 import secrets
 import threading
+import weakref
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -38,6 +39,9 @@ WATCHED = f"{OWN}presence."
 
 # How much may wait to be handed over, and for one receiver, unless a program says otherwise; bytes.
 BACKLOG = 8 * 2**20
+
+# The hubs of this process, for who wants numbers of all of them.
+HUBS: weakref.WeakSet[Hub] = weakref.WeakSet()
 MOST_WAITING = 2**20
 
 # How long joining may take until the engine has confirmed it, in seconds.
@@ -124,6 +128,7 @@ class Hub:
         self._thread: int | None = None
         self._from_threads = 0
         self._lock = threading.Lock()
+        HUBS.add(self)
 
     # Its life
 
