@@ -25,7 +25,9 @@ pytestmark = [
 ]
 
 PROGRAM = """
+import contextlib
 import os
+import sys
 
 from tidegate.asyncio.listener import Listener
 
@@ -46,6 +48,25 @@ async def address(websocket):
 
 def of_two(one, two):
     pass
+
+
+def page(connection, request):
+    if request.path == "/page":
+        return connection.respond(200, "a page")
+
+
+opened = []
+
+
+@contextlib.asynccontextmanager
+async def lifespan():
+    opened.append(True)
+    yield
+    print("closed", file=sys.stderr)
+
+
+async def tell_opened(websocket):
+    await websocket.send(str(len(opened)))
 """
 
 
@@ -149,6 +170,28 @@ async def test_proxy_protocol(start):
     await websocket.close()
 
 
+async def test_what_is_around_the_handler(start):
+    command = start(
+        "program:tell_opened",
+        "--process-request=program:page",
+        "--lifespan=program:lifespan",
+        "--health=/healthz",
+    )
+    for _ in range(2):
+        websocket = await command.connect()
+        assert await websocket.recv() == "1"
+        await websocket.close()
+    for path, body in ("/page", b"a page"), ("/healthz", b"OK\n"):
+        reader, writer = await asyncio.open_connection("127.0.0.1", command.port)
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        answer = await reader.read()
+        assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
+        assert answer.endswith(b"\r\n\r\n" + body)
+        writer.close()
+    assert await command.end() == 0
+    assert "closed" in command.log
+
+
 async def test_limits(start):
     command = start("program:tell", "--max-connections=1", "--max-size=10")
     async with await command.connect() as websocket:
@@ -210,6 +253,8 @@ async def test_unix_socket(start, tmp_path, more):
         (["nowhere:tell"], 1, "there is no module 'nowhere'"),
         (["program:nothing"], 1, "module 'program' has no 'nothing'"),
         (["program:of_two"], 1, "handler"),
+        (["--echo", "--process-request=program:nothing"], 1, "module 'program' has no 'nothing'"),
+        (["--echo", "--lifespan=program:nothing"], 1, "module 'program' has no 'nothing'"),
         (["--echo", "--cert=nowhere"], 1, "No such file"),
         (["--echo", "--host=192.0.2.1"], 1, "cannot listen"),
         (["--echo", "--proxy-protocol=nobody"], 1, "nobody"),

@@ -65,6 +65,17 @@ class Health:
         response.headers["Cache-Control"] = "no-store"
         return response
 
+    def before(self, process_request: Any) -> Any:
+        """Give a ``process_request`` that asks another one about other pages, if there is one."""
+        if process_request is None:
+            return self.process_request
+
+        def both(connection: ServerConnection, request: Request) -> Any:
+            response = self.process_request(connection, request)
+            return process_request(connection, request) if response is None else response
+
+        return both
+
 
 def refuse_method(connection: ServerConnection, request: Request) -> Response | None:
     """Refuse what isn't GET or HEAD."""

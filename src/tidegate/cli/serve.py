@@ -15,7 +15,7 @@ import socket
 import ssl
 import sys
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from ..asyncio.server import Limits, Server, ServerConnection, serve
 from ..exceptions import ConnectionClosed
@@ -49,6 +49,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "handler", nargs="?", metavar="MODULE:NAME", help="what to run for each connection"
     )
     parser.add_argument("--echo", action="store_true", help="send back what comes, instead")
+    parser.add_argument(
+        "--process-request",
+        metavar="MODULE:NAME",
+        help="function that is asked about each request before, as that of serve()",
+    )
+    parser.add_argument(
+        "--lifespan",
+        metavar="MODULE:NAME",
+        help="function that gives what is to be entered, by 'async with', while this serves, in "
+        "each worker: a Hub, or connections to a database",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=8765, help="port to listen on (%(default)s)")
     parser.add_argument("--unix", metavar="PATH", help="listen on a Unix socket instead")
@@ -258,9 +269,13 @@ def run_worker(args: argparse.Namespace, sockets: list[socket.socket]) -> int:
 
         factory = uvloop.new_event_loop
     try:
-        handler = echo if args.echo else load(args.handler)
+        program = Program(
+            echo if args.echo else load(args.handler),
+            None if args.process_request is None else load(args.process_request),
+            None if args.lifespan is None else load(args.lifespan),
+        )
         with asyncio.Runner(loop_factory=factory) as runner:
-            runner.run(work(args, handler, sockets))
+            runner.run(work(args, program, sockets))
     except Exception as exc:
         # Before it serves; what handlers raise ends their connections.
         plain = isinstance(exc, (Unusable, OSError, TypeError, ValueError))
@@ -269,6 +284,21 @@ def run_worker(args: argparse.Namespace, sockets: list[socket.socket]) -> int:
         )
         return 1
     return 0
+
+
+class Program(NamedTuple):
+    """What the command line names.
+
+    Args:
+        handler: as `serve` takes it.
+        process_request: the same.
+        lifespan: gives what is to be entered while there is a server.
+
+    """
+
+    handler: Any
+    process_request: Any
+    lifespan: Any
 
 
 class Unusable(Exception):
@@ -317,7 +347,7 @@ async def echo(websocket: ServerConnection) -> None:
             await websocket.send(message)
 
 
-async def work(args: argparse.Namespace, handler: Any, sockets: list[socket.socket]) -> None:
+async def work(args: argparse.Namespace, program: Program, sockets: list[socket.socket]) -> None:
     """Serve, until a signal or the supervisor's end, and drain."""
     context = make_context(args)
     loop = asyncio.get_running_loop()
@@ -342,8 +372,13 @@ async def work(args: argparse.Namespace, handler: Any, sockets: list[socket.sock
         handshakes_per_second_per_address=args.max_handshakes_per_second_per_address,
     )
     health = Health(args.health or HEALTH_PATH, lambda: ENDING if told.is_set() else None)
+    process_request = program.process_request
+    if args.health is not None:
+        process_request = health.before(process_request)
     lag: LoopLag | None = None
     async with contextlib.AsyncExitStack() as stack:
+        if program.lifespan is not None:
+            await stack.enter_async_context(program.lifespan())
         servers: list[Server] = []
         if args.metrics is not None:
             lag = LoopLag()
@@ -356,12 +391,12 @@ async def work(args: argparse.Namespace, handler: Any, sockets: list[socket.sock
                 await stack.enter_async_context(pages)
         for sock in sockets:
             server = serve(
-                handler,
+                program.handler,
                 sock=sock,
                 ssl=context,
                 proxy_protocol=policy,
                 limits=limits,
-                process_request=None if args.health is None else health.process_request,
+                process_request=process_request,
                 max_size=args.max_size,
                 compression=None if args.no_compression else "deflate",
                 backlog=1024,
