@@ -103,6 +103,8 @@ class Protocol:
         self.logger: LoggerLike = logger
         self.debug = logger.isEnabledFor(logging.DEBUG)
         self.informs = self.debug or logger.isEnabledFor(logging.INFO)
+        # What may be left out of the log: that a server's connection has ended.
+        self.announces_end = side is SERVER
 
         if isinstance(max_size, tuple):
             max_message_size, max_fragment_size = max_size
@@ -290,7 +292,7 @@ class Protocol:
         self.eof_received = True
         if self.state is CLOSED:
             return
-        told = self.side is SERVER and not self.is_health_check()
+        told = self.announces_end and not self.is_health_check()
         if self.reader is not None:
             self.reader.feed_eof()
             self.advance_handshake()

@@ -95,6 +95,9 @@ class ServerProtocol(Protocol):
         self.available_extensions = extensions
         self.available_subprotocols = subprotocols
         self._select_subprotocol = select_subprotocol
+        # Whether the log tells that a connection was refused, and what is called before that.
+        self.announces_refusal = True
+        self.on_refusal: Callable[[ServerProtocol, int], None] | None = None
         if state is CONNECTING:
             # Whether nothing was received yet, not even the end of the stream.
             self.untouched = True
@@ -391,14 +394,17 @@ class ServerProtocol(Protocol):
         else:
             # It is a rejection if a WebSocket connection was asked for and can't be had.
             exc = self.handshake_exc
-            self.logger.info(
-                "%s (%d %s)",
-                "HTTP response sent"
-                if exc is None or isinstance(exc, SecurityError)
-                else "connection rejected",
-                response.status_code,
-                response.reason_phrase,
-            )
+            if self.on_refusal is not None:
+                self.on_refusal(self, response.status_code)
+            if self.announces_refusal:
+                self.logger.info(
+                    "%s (%d %s)",
+                    "HTTP response sent"
+                    if exc is None or isinstance(exc, SecurityError)
+                    else "connection rejected",
+                    response.status_code,
+                    response.reason_phrase,
+                )
             self.send_eof()
             self.parser = None
             self.reader = None

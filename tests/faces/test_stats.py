@@ -154,3 +154,11 @@ async def test_proxy_headers(face):
             await face.blocking(sock.recv, 1)
         await until(face, lambda: server.stats.proxy["rejected"] == 1)
         assert server.stats.opened == 0
+
+
+async def test_requests_that_cannot_be_read(face):
+    async with face.serve(echo) as (address, server):
+        with socket.create_connection(address) as sock:
+            sock.sendall(b"nonsense\r\n\r\n")
+            await face.blocking(sock.recv, 100)
+        assert server.stats.responses == {400: 1}

@@ -1033,3 +1033,28 @@ async def test_process_request_is_asked_first_about_requests_with_a_body():
             request = REQUEST.format(path=path, more="Content-Length: 3\r\n") + "abc"
             response = await answer(port_of(server), request.encode())
             assert response.startswith(b"HTTP/1.1 " + status)
+
+
+async def test_stats_and_log(caplog):
+    """The server counts as those of the newer API do, and tells of refused peers in one line."""
+    caplog.set_level(logging.INFO)
+    async with serve(echo, "127.0.0.1", 0, origins=["https://example.com"]) as server:
+        port = server.sockets[0].getsockname()[1]
+        uri = f"ws://127.0.0.1:{port}/"
+        async with connect(uri, origin="https://example.com") as websocket:
+            await websocket.send("hello")
+            await websocket.recv()
+            assert server.stats.connections == 1
+        for _ in range(2):
+            with pytest.raises(InvalidStatusCode):
+                await connect(uri)
+    stats = server.stats
+    assert (stats.opened, stats.messages_received, stats.messages_sent) == (1, 1, 1)
+    assert stats.responses == {403: 2}
+    assert stats.closed == {1000: 1}
+    lines = [record.getMessage() for record in caplog.records if record.name == "tidegate.server"]
+    assert [line for line in lines if "403" in line or line == "connection closed"] == [
+        "connection closed",
+        "connection rejected (403 Forbidden)",
+        "connection rejected (403 Forbidden)",
+    ]

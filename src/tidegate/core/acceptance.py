@@ -267,8 +267,6 @@ def respond(
     if protocol.state is OPEN:
         link.opened()
     else:
-        if link.tally is not None:
-            link.tally.answered(response.status_code)
         # A time limit for those who don't read it, or never close the connection.
         link.follow(CLOSE_TIMEOUT if waited else REFUSAL_TIMEOUT)
     return response

@@ -580,7 +580,7 @@ class Link:
         self.read_rest()
         # What the program still receives can't be answered any more, so this doesn't wait for it.
         self.fail_deferred()
-        self.protocol.receive_eof()
+        self.end_protocol()
         self.life.enter(ENDING)
         self.changed()
 
@@ -590,6 +590,13 @@ class Link:
             high, self.high = self.high, NO_LIMIT
             self.received()
             self.high = high
+
+    def end_protocol(self) -> None:
+        """Tell the protocol that nothing more comes."""
+        protocol = self.protocol
+        if self.tally is not None and protocol.state is CONNECTING and protocol.announces_end:
+            protocol.announces_end = self.tally.tells(protocol)
+        protocol.receive_eof()
 
     def lost(self, exc: Exception | None) -> bool:
         """Take in that there is no connection any more; say whether that is new.
@@ -603,7 +610,7 @@ class Link:
         self.note_silence(exc)
         self.read_rest()
         self.fail_deferred()
-        self.protocol.receive_eof()
+        self.end_protocol()
         if exc is not None:
             self.cause = exc
         self.opening = False

@@ -134,6 +134,7 @@ class Serving:
         protocol = ServerProtocol(**self.protocol_options)
         connection = self.create_connection(*before, protocol, server, **self.connection_options)
         connection.tally = server.tally
+        protocol.on_refusal = server.tally.refused
         if self.select_subprotocol is not None:
             select = self.select_subprotocol
 

@@ -8,7 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
+import time
 from typing import TYPE_CHECKING, Any
+
+from .limits import Bucket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -23,6 +27,9 @@ __all__ = ["ConnectionStats", "ServerStats", "Tally"]
 FREE_CODES = 3000
 MOST_FREE_CODES = 64
 OTHER_CODES = 0
+
+# How many refused peers are told of in the log, per second.
+MOST_LINES = 5.0
 
 # The code of connections that ended without a Close frame (RFC 6455, section 7.4.1).
 NO_CLOSE_FRAME = 1006
@@ -97,6 +104,8 @@ class Tally:
         self.responses: dict[int, int] = {}
         self.closed: dict[int, int] = {}
         self.free_codes = 0
+        self.lines = Bucket(MOST_LINES, time.monotonic())
+        self.untold = 0
 
     def opened(self, link: Link) -> None:
         """Count a connection that is open now."""
@@ -119,10 +128,38 @@ class Tally:
                     self.free_codes += 1
             self.closed[code] = self.closed.get(code, 0) + 1
 
-    def answered(self, status: int) -> None:
-        """Count a response that isn't 101."""
+    def refused(self, protocol: Any, status: int) -> None:
+        """Count a response that isn't 101, and see to it that it makes one line in the log at most.
+
+        Args:
+            protocol: the peer's connection.
+            status: of the response.
+
+        """
         with self.lock:
             self.responses[status] = self.responses.get(status, 0) + 1
+        protocol.announces_end = False
+        protocol.announces_refusal = self.tells(protocol)
+
+    def tells(self, protocol: Any) -> bool:
+        """Say whether one more peer that got no connection may be told of in the log.
+
+        Now and then it tells how many weren't.
+
+        Args:
+            protocol: the peer's connection.
+
+        """
+        if protocol.debug or not protocol.logger.isEnabledFor(logging.INFO):
+            return True
+        with self.lock:
+            if not self.lines.take(time.monotonic()):
+                self.untold += 1
+                return False
+            untold, self.untold = self.untold, 0
+        if untold:
+            protocol.logger.info("%d peers that got no connection are left out of the log", untold)
+        return True
 
     def stats(self, connections: Iterable[Any], limits: Limits | None) -> ServerStats:
         """Give the numbers so far.

@@ -113,6 +113,7 @@ class WebSocketServer(Server):
         """Take note of a connection."""
         self.websockets.add(protocol)
         protocol._coated.tally = self.tally
+        protocol._coated.protocol.on_refusal = self.tally.refused
         self.all_connections.add(protocol._coated)
         self.handler_tasks.add(protocol.handler_task)
         protocol.handler_task.add_done_callback(self.handler_tasks.discard)
