@@ -33,7 +33,7 @@ def participants(scenario: Scenario, chosen: list[str] | None) -> list[Program]:
     return [
         program
         for program in (CLIENTS if scenario.kind == "client" else SERVERS)
-        if scenario.programs is None or program.name in scenario.programs
+        if program.takes_part(scenario.programs)
         if chosen is None or program.family in chosen or program.name in chosen
         if scenario.needs <= program.abilities
     ]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from .programs import (
     AIOHTTP,
+    BARE,
     C_LIMIT,
     HERE,
     LEGACY,
@@ -15,10 +16,13 @@ from .programs import (
     PICOWS_CORE,
     TIDEGATE,
     TIDEGATE_RUN,
+    TIDEGATE_SYNC,
     TIDEGATE_TRIO,
     UNDER_UVICORN,
     UVICORN,
+    WEBSOCKET_CLIENT,
     WEBSOCKETS,
+    WEBSOCKETS_SYNC,
     WEBSOCKETS_TRIO,
 )
 from .results import (
@@ -107,6 +111,26 @@ GOALS = [
         for scenario, what in (
             ("echo-many", "50 connections, one 32 B message each"),
             ("echo-500", "500 connections, one 32 B message each"),
+        )
+    ),
+    *(
+        Goal(scenario, what, peer, factor, program=TIDEGATE_SYNC)
+        for scenario, what, peer, factor in (
+            ("client-roundtrip-blocking", "Round trip of 64 B, blocking", BARE, 1 / 1.15),
+            ("client-roundtrip-64k", "Round trip of 64 KiB, blocking", BARE, 1 / 1.3),
+            ("client-roundtrip-tls", "Round trip of 64 B in TLS, blocking", BARE, 1 / 1.3),
+            ("client-receive-100", "100 B received, blocking", WEBSOCKETS_SYNC, 20),
+            ("client-receive-64k", "64 KiB received, blocking", WEBSOCKETS_SYNC, 2.5),
+            ("client-receive-64k", "64 KiB received, blocking", WEBSOCKET_CLIENT, 1),
+            ("threads-200", "200 connections, a thread for each", WEBSOCKETS_SYNC, 2),
+            ("threads-50", "50 connections × 8 × 256 B, a thread for each", WEBSOCKETS_SYNC, 2),
+        )
+    ),
+    *(
+        Goal(scenario, f"{what} on trio", WEBSOCKETS_TRIO, factor, program=TIDEGATE_TRIO)
+        for scenario, what, factor in (
+            ("client-roundtrip-blocking", "Round trip of 64 B", 4),
+            ("client-roundtrip-tls", "Round trip of 64 B in TLS", 3),
         )
     ),
     Goal(

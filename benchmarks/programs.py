@@ -31,6 +31,12 @@ class Program:
     arguments: tuple[str, ...] = ()
     abilities: frozenset[str] = EVERYTHING
     environment: dict[str, str] = field(default_factory=dict, compare=False)
+    # Whether it takes part only where it is named.
+    apart: bool = False
+
+    def takes_part(self, programs: tuple[str, ...] | None) -> bool:
+        """Say whether it is among these; None is everybody."""
+        return not self.apart if programs is None else self.name in programs
 
     @property
     def command(self) -> list[str]:
@@ -71,10 +77,30 @@ UVICORN = "uvicorn on websockets"
 TIDEGATE_TRIO = "tidegate.trio"
 WEBSOCKETS_TRIO = "websockets.trio"
 
+TIDEGATE_SYNC = "tidegate.sync"
+WEBSOCKETS_SYNC = "websockets.sync"
+WEBSOCKET_CLIENT = "websocket-client"
+BARE = "bare socket"
+
 _COROUTINE_SERVER = "benchmarks.servers.coroutine"
 _UVICORN_SERVER = "benchmarks.servers.under_uvicorn"
 _COROUTINE_CLIENT = "benchmarks.clients.coroutine"
 _TRIO_CLIENT = "benchmarks.clients.on_trio"
+
+THREADED_SERVERS = [
+    Program(name, "benchmarks.servers.on_threads", (library,), frozenset({TLS}), apart=True)
+    for name, library in ((TIDEGATE_SYNC, "tidegate"), (WEBSOCKETS_SYNC, "websockets"))
+]
+
+BLOCKING_CLIENTS = [
+    Program(name, "benchmarks.clients.on_threads", (library,), frozenset({TLS}), apart=True)
+    for name, library in (
+        (BARE, "socket"),
+        (TIDEGATE_SYNC, "tidegate"),
+        (WEBSOCKETS_SYNC, "websockets"),
+        (WEBSOCKET_CLIENT, "websocket"),
+    )
+]
 
 SERVERS = [
     Program(C_LIMIT, str(BUILD / "bin" / "echo_server")),
@@ -97,6 +123,7 @@ SERVERS = [
     # An ASGI application, in the scenarios that are about plain messages.
     *both_loops(UNDER_UVICORN, _UVICORN_SERVER, "tidegate", abilities=frozenset()),
     *both_loops(UVICORN, _UVICORN_SERVER, "websockets", abilities=frozenset()),
+    *THREADED_SERVERS,
 ]
 
 CLIENTS = [
@@ -109,4 +136,5 @@ CLIENTS = [
     *both_loops(WEBSOCKETS, _COROUTINE_CLIENT, "websockets"),
     Program(TIDEGATE_TRIO, _TRIO_CLIENT, ("tidegate",)),
     Program(WEBSOCKETS_TRIO, _TRIO_CLIENT, ("websockets",)),
+    *BLOCKING_CLIENTS,
 ]

@@ -18,7 +18,7 @@ from .scenarios import Scenario
 
 LIBRARIES = (
     "tidegate", "websockets", "picows", "aiohttp", "uvloop", "zlib-ng",
-    "proxy-protocol", "uvicorn",
+    "proxy-protocol", "uvicorn", "trio", "websocket-client",
 )  # fmt: skip
 
 

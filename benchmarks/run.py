@@ -202,9 +202,12 @@ def run_load(scenario: Scenario, server: Server) -> Figures:
 
 def run_client(program: Program, scenario: Scenario, server: Server) -> Figures:
     """Let a client talk to a server once."""
-    operation = scenario.name.removeprefix("client-")
+    operation = scenario.name.split("-")[1]
+    scheme = "wss" if TLS in scenario.needs else "ws"
     command = [*program.command, "--operation", operation, "--size", str(scenario.size)]
-    command += ["--duration", str(scenario.duration), f"ws://{server.address}/"]
+    if scenario.binary:
+        command.append("--binary")
+    command += ["--duration", str(scenario.duration), f"{scheme}://{server.address}/"]
     return Child.start(command, tested=True, **program.environment).figures()
 
 

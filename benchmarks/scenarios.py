@@ -7,21 +7,30 @@ from typing import Literal
 
 from .programs import (
     AIOHTTP,
+    BLOCKING_CLIENTS,
     C_LIMIT,
     COMPRESSION,
     LISTENER,
     PICOWS_CORE,
     PICOWS_WEBSOCKETS,
+    THREADED_SERVERS,
     TIDEGATE,
+    TIDEGATE_TRIO,
     TLS,
     UNIX,
     WEBSOCKETS,
+    WEBSOCKETS_TRIO,
 )
 
 KiB = 1024
 MiB = 1024 * KiB
 
 Kind = Literal["echo", "broadcast", "memory", "storm", "quiet", "client", "import"]
+
+ON_THREADS = tuple(program.name for program in THREADED_SERVERS)
+BLOCKING = tuple(program.name for program in BLOCKING_CLIENTS)
+# With the one of asyncio to compare with.
+ON_TRIO = (TIDEGATE_TRIO, WEBSOCKETS_TRIO, TIDEGATE)
 
 # One program per library, on the loop of the standard library.
 ONE_EACH = (C_LIMIT, TIDEGATE, LISTENER, PICOWS_CORE, PICOWS_WEBSOCKETS, AIOHTTP, WEBSOCKETS)
@@ -194,6 +203,48 @@ SCENARIOS = [
         "Clients: 64 KiB binary messages, sent to the C server",
         "client",
         size=64 * KiB,
+    ),
+    *(
+        Scenario(
+            f"client-roundtrip-{name}",
+            f"Clients: send and receive {what} against the C server",
+            "client",
+            size=size,
+            binary=size >= 64 * KiB,
+            programs=(*BLOCKING, *ON_TRIO),
+            needs=needs,
+            quick=name == "blocking",
+        )
+        for name, what, size, needs in (
+            ("blocking", "64 B of text", 64, frozenset[str]()),
+            ("64k", "64 KiB of binary", 64 * KiB, frozenset[str]()),
+            ("tls", "64 B of text in TLS", 64, WITH_TLS),
+        )
+    ),
+    *(
+        Scenario(
+            f"client-receive-{name}",
+            f"Clients that block: receive binary messages of {what} as fast as they come",
+            "client",
+            size=size,
+            programs=BLOCKING,
+        )
+        for name, what, size in (("100", "100 B", 100), ("64k", "64 KiB", 64 * KiB))
+    ),
+    Scenario(
+        "threads-200",
+        "A thread for each connection: 200, one 64 B text message each in flight",
+        connections=200,
+        size=64,
+        programs=ON_THREADS,
+    ),
+    Scenario(
+        "threads-50",
+        "A thread for each connection: 50, 8 × 256 B of text in flight",
+        connections=50,
+        depth=8,
+        size=256,
+        programs=ON_THREADS,
     ),
     Scenario(
         "tls-small",

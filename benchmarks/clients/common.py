@@ -1,10 +1,11 @@
 """What the clients of the benchmark share: arguments, the measured time, and the figures.
 
-Two things are measured, against the server in C:
+Three things are measured, against the server in C:
 
 - ``roundtrip``: one message is sent, and its echo awaited, again and again;
 - ``upload``: binary messages are sent to a server that drops them; after each ``UPLOAD_TURN`` of
-  them a text message asks whether all came.
+  them a text message asks whether all came;
+- ``receive``: binary messages are received as fast as they come, from `streaming`.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import ssl
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -19,6 +21,8 @@ from dataclasses import dataclass, field
 from ..servers.common import loop_factory
 
 UPLOAD_TURN = 16
+# After how many messages the time is looked at, where they are only received.
+RECEIVE_TURN = 64
 
 
 @dataclass
@@ -28,6 +32,7 @@ class Task:
     size: int
     warmup: float
     duration: float
+    binary: bool = False
     started: float = 0.0
     cpu_started: float = 0.0
     messages: int = 0
@@ -35,7 +40,18 @@ class Task:
 
     @property
     def payload(self) -> str | bytes:
-        return "x" * self.size if self.operation == "roundtrip" else bytes(self.size)
+        binary = self.binary or self.operation == "upload"
+        return bytes(self.size) if binary else "x" * self.size
+
+    @property
+    def context(self) -> ssl.SSLContext | None:
+        """How to do TLS, with a server that nobody vouches for; None for none."""
+        if not self.url.startswith("wss://"):
+            return None
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
 
     def begin(self) -> None:
         """Start to warm up."""
@@ -85,7 +101,9 @@ def parse_with_loop() -> tuple[Task, str]:
     """Give the task of the command line, and the event loop to do it on."""
     parser = argparse.ArgumentParser()
     parser.add_argument("url")
-    parser.add_argument("--operation", choices=("roundtrip", "upload"), default="roundtrip")
+    operations = ("roundtrip", "upload", "receive")
+    parser.add_argument("--operation", choices=operations, default="roundtrip")
+    parser.add_argument("--binary", action="store_true")
     parser.add_argument("--size", type=int, default=32)
     parser.add_argument("--warmup", type=float, default=0.3)
     parser.add_argument("--duration", type=float, default=1.0)

@@ -42,7 +42,8 @@ def main() -> None:
     library: Any = importlib.import_module(MODULES[sys.argv.pop(1)])
 
     async def work(task: common.Task) -> None:
-        async with library.connect(task.url, compression=None, proxy=None) as connection:
+        tls = {} if task.context is None else {"ssl": task.context}
+        async with library.connect(task.url, compression=None, proxy=None, **tls) as connection:
             await (roundtrip if task.operation == "roundtrip" else upload)(connection, task)
             task.print_figures()
 

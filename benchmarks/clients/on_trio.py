@@ -17,7 +17,8 @@ def main() -> None:
     task = common.parse()
 
     async def work() -> None:
-        async with library.connect(task.url, compression=None, proxy=None) as connection:
+        options = {"ssl": task.context, "compression": None, "proxy": None}
+        async with library.connect(task.url, **options) as connection:
             await (roundtrip if task.operation == "roundtrip" else upload)(connection, task)
             task.print_figures()
 

@@ -33,8 +33,8 @@ def announce(server: Any, options: Options) -> None:
     print("ready", port, flush=True)
 
 
-def run(serve: Callable[[Options], Awaitable[None]]) -> None:
-    """Run ``serve`` with the options of the command line, until the process is terminated."""
+def parse() -> tuple[Options, str]:
+    """Give the options of the command line, and the event loop."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--unix", metavar="PATH")
@@ -46,15 +46,20 @@ def run(serve: Callable[[Options], Awaitable[None]]) -> None:
     if arguments.tls:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(*arguments.tls)
-    options = Options(arguments.port, arguments.unix, context)
 
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    return Options(arguments.port, arguments.unix, context), arguments.loop
+
+
+def run(serve: Callable[[Options], Awaitable[None]]) -> None:
+    """Run ``serve`` with the options of the command line, until the process is terminated."""
+    options, loop = parse()
 
     async def main() -> None:
         await serve(options)
 
-    with asyncio.Runner(loop_factory=loop_factory(arguments.loop)) as runner:
+    with asyncio.Runner(loop_factory=loop_factory(loop)) as runner:
         runner.run(main())
 
 
