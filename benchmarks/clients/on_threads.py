@@ -7,6 +7,7 @@ answers that are counted, but not read.
 from __future__ import annotations
 
 import base64
+import functools
 import importlib
 import os
 import socket
@@ -84,7 +85,8 @@ def open_connection(library: str, task: common.Task) -> Any:
         nodelay = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
         connection = module.create_connection(task.url, sslopt=tls, sockopt=nodelay)
         if task.binary:
-            connection.send = connection.send_binary
+            opcode = module.ABNF.OPCODE_BINARY
+            connection.send = functools.partial(connection.send, opcode=opcode)
         return connection
     module = importlib.import_module(f"{library}.sync.client")
     return module.connect(task.url, compression=None, proxy=None, ssl=task.context)
