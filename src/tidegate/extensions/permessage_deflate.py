@@ -367,6 +367,8 @@ class ServerPerMessageDeflateFactory(ServerExtensionFactory):
         self.client_max_window_bits = client_max_window_bits
         self.compress_settings = compress_settings
         self.require_client_max_window_bits = require_client_max_window_bits
+        # What its connections need: when these come, there may be no descriptors left to load it.
+        from . import deflate  # noqa: F401
 
     def process_request_params(
         self, params: Sequence[ExtensionParameter], accepted_extensions: Sequence[Extension]
