@@ -329,3 +329,34 @@ async def test_metrics():
     assert "tidegate_connections 1.0\n" in page
     assert 'tidegate_messages_total{direction="received"} 1.0\n' in page
     assert "tidegate_event_loop_lag_seconds_count" in page
+
+
+@pytest.mark.asyncio_only
+async def test_tracing():
+    pytest.importorskip("opentelemetry.sdk")
+    port = free_port()
+    # What it sets is for a whole process.
+    program = f"import asyncio, tracing; asyncio.run(tracing.main({port}))"
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program), cwd=FOLDER, stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        async with asyncio.timeout(30):
+            while True:
+                with contextlib.suppress(OSError):
+                    async with connect(f"ws://localhost:{port}/") as websocket:
+                        await websocket.send("hello")
+                        assert await websocket.recv() == "HELLO"
+                    break
+                assert process.returncode is None
+                await asyncio.sleep(0.05)
+            told = b""
+            while b"websocket.close.code" not in told:
+                line = await process.stdout.readline()
+                assert line
+                told += line
+    finally:
+        process.kill()
+        await process.communicate()
+    names = re.findall(r'"name": "(.*?)"', told.decode())
+    assert names == ["WebSocket open", "message", "WebSocket close"]

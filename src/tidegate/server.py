@@ -97,6 +97,7 @@ class ServerProtocol(Protocol):
         self._select_subprotocol = select_subprotocol
         # Whether the log tells that a connection was refused, and what is called before that.
         self.announces_refusal = True
+        self.refused_with: int | None = None
         self.on_refusal: Callable[[ServerProtocol, int], None] | None = None
         if state is CONNECTING:
             # Whether nothing was received yet, not even the end of the stream.
@@ -394,6 +395,7 @@ class ServerProtocol(Protocol):
         else:
             # It is a rejection if a WebSocket connection was asked for and can't be had.
             exc = self.handshake_exc
+            self.refused_with = response.status_code
             if self.on_refusal is not None:
                 self.on_refusal(self, response.status_code)
             if self.announces_refusal:

@@ -32,6 +32,7 @@ from .arguments import (
     refuse_older_arguments,
 )
 from .checks import check_connection_class, check_function
+from .tracing import tell, tracers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
@@ -422,6 +423,8 @@ def send_request(
         override(request.headers, additional_headers)
     if user_agent_header is not None:
         request.headers.setdefault("User-Agent", user_agent_header)
+    if tracers:
+        tell("requesting", link, request)
     link.protocol.send_request(request)
     link.flush()
 

@@ -19,6 +19,7 @@ from ..extensions.permessage_deflate import PerMessageDeflate
 from ..frames import CloseCode, Opcode
 from ..protocol import CLOSED, CONNECTING, Protocol, State
 from ..typing import BytesLike
+from .tracing import tell, tracers
 
 try:
     import cython
@@ -230,6 +231,8 @@ class Link:
         protocol = self.protocol
         protocol.receive_data(data)
         for event in protocol.events_received():
+            if tracers:
+                tell("received", self, event)
             self.process_event(event)
         if self.opening:
             early = protocol.reader
@@ -255,6 +258,8 @@ class Link:
         self.life.enter(OPEN)
         if self.tally is not None:
             self.tally.opened(self)
+        if tracers:
+            tell("opened", self)
 
     # Reading
 
@@ -528,6 +533,8 @@ class Link:
         life = self.life
         if life.state != GONE and self.protocol.close_expected():
             if life.enter(REFUSED if self.protocol.state is CONNECTING else CLOSING, limit):
+                if tracers:
+                    tell("refused" if life.state == REFUSED else "closing", self)
                 self.discard()
             elif limit is not None:
                 life.hurry(limit)
@@ -618,6 +625,8 @@ class Link:
         self.life.enter(GONE)
         if self.tally is not None:
             self.tally.lost(self)
+        if tracers:
+            tell("lost", self)
         if self.reception == GAVE_UP:
             self.reception = NOBODY
             self.reader.drop()

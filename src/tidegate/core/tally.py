@@ -12,8 +12,6 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from .limits import Bucket
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -95,6 +93,9 @@ class Tally:
     """
 
     def __init__(self, lock: Any = None) -> None:
+        # Clients count only what is in the classes above.
+        from .limits import Bucket
+
         self.lock: Any = contextlib.nullcontext() if lock is None else lock
         self.policy: Any = None
         # The connections that were opened and are not gone, and what the others have done.
