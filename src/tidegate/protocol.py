@@ -89,6 +89,18 @@ class Protocol:
 
     """
 
+    # What is seldom otherwise is in the class: CPython keeps the attributes of an instance without
+    # a dictionary only if they are few.
+
+    # Whether the log tells that a server's connection has ended.
+    announces_end = True
+    # Whether a connection that ends before its request is a load balancer's health check.
+    checks_health = False
+    # Whether a load balancer has said whose connection it is.
+    announced = False
+    # How long there was nothing before an end that nobody announced, in seconds, if known.
+    silence: float | None = None
+
     def __init__(
         self,
         side: Side,
@@ -103,8 +115,6 @@ class Protocol:
         self.logger: LoggerLike = logger
         self.debug = logger.isEnabledFor(logging.DEBUG)
         self.informs = self.debug or logger.isEnabledFor(logging.INFO)
-        # What may be left out of the log: that a server's connection has ended.
-        self.announces_end = side is SERVER
 
         if isinstance(max_size, tuple):
             max_message_size, max_fragment_size = max_size
@@ -137,16 +147,10 @@ class Protocol:
         self.handshake_exc: Exception | None = None
         # Why receiving ended, other than by a Close frame.
         self.parser_exc: Exception | None = None
-        # How long there was nothing before an end that nobody announced, in seconds, if known.
-        self.silence: float | None = None
 
         self.events: list[Event] = []
         # The faces turn this off, and take messages from the reader instead.
         self.frames_as_events = True
-        # Whether a connection that ends before its request is a load balancer's health check.
-        self.checks_health = False
-        # Whether a load balancer has said whose connection it is.
-        self.announced = False
         self.eof_sent = False
         self.eof_received = False
         if self.debug:
@@ -292,7 +296,7 @@ class Protocol:
         self.eof_received = True
         if self.state is CLOSED:
             return
-        told = self.announces_end and not self.is_health_check()
+        told = self.side is SERVER and self.announces_end and not self.is_health_check()
         if self.reader is not None:
             self.reader.feed_eof()
             self.advance_handshake()

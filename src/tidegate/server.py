@@ -77,6 +77,12 @@ class ServerProtocol(Protocol):
 
     untouched = False
 
+    # Whether the log tells that a connection was refused, what is called before that, and the
+    # status with which it was.
+    announces_refusal = True
+    on_refusal: Callable[[ServerProtocol, int], None] | None = None
+    refused_with: int | None = None
+
     def __init__(
         self,
         *,
@@ -95,10 +101,6 @@ class ServerProtocol(Protocol):
         self.available_extensions = extensions
         self.available_subprotocols = subprotocols
         self._select_subprotocol = select_subprotocol
-        # Whether the log tells that a connection was refused, and what is called before that.
-        self.announces_refusal = True
-        self.refused_with: int | None = None
-        self.on_refusal: Callable[[ServerProtocol, int], None] | None = None
         if state is CONNECTING:
             # Whether nothing was received yet, not even the end of the stream.
             self.untouched = True

@@ -601,8 +601,10 @@ class Link:
     def end_protocol(self) -> None:
         """Tell the protocol that nothing more comes."""
         protocol = self.protocol
-        if self.tally is not None and protocol.state is CONNECTING and protocol.announces_end:
-            protocol.announces_end = self.tally.tells(protocol)
+        tally = self.tally
+        if self.opening and tally is not None and protocol.state is CONNECTING:
+            # One that was refused has had its line.
+            protocol.announces_end = protocol.announces_end and tally.tells(protocol)
         protocol.receive_eof()
 
     def lost(self, exc: Exception | None) -> bool:

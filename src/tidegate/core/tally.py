@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from .limits import Limits
     from .link import Link
 
-__all__ = ["ConnectionStats", "ServerStats", "Tally"]
+__all__ = ["ConnectionStats", "ServerStats", "SharedTally", "Tally"]
 
 # Codes of Close frames from here on are anybody's (RFC 6455, section 7.4.2). Of these, so many are
 # told apart, so that peers can't fill the memory, or the one of what reads the numbers.
@@ -84,23 +84,21 @@ class ServerStats(ConnectionStats):
 class Tally:
     """What a server counts.
 
-    Args:
-        lock: is held while it counts, where several threads do.
-
     Attributes:
+        lock: is held while it counts, where several threads do.
         policy: the `tidegate.proxyprotocol.ProxyPolicy` of the server, if it has one.
 
     """
 
-    def __init__(self, lock: Any = None) -> None:
+    def __init__(self) -> None:
         # Clients count only what is in the classes above.
         from .limits import Bucket
 
-        self.lock: Any = contextlib.nullcontext() if lock is None else lock
+        self.lock: Any = contextlib.nullcontext()
         self.policy: Any = None
         # The connections that were opened and are not gone, and what the others have done.
         self.live: set[Link] = set()
-        self.gone = (0, 0, 0, 0, 0)
+        self.gone = [0, 0, 0, 0]
         self.count = 0
         self.responses: dict[int, int] = {}
         self.closed: dict[int, int] = {}
@@ -110,24 +108,28 @@ class Tally:
 
     def opened(self, link: Link) -> None:
         """Count a connection that is open now."""
-        with self.lock:
-            self.count += 1
-            self.live.add(link)
+        self.count += 1
+        self.live.add(link)
 
     def lost(self, link: Link) -> None:
         """Count the end of a connection, if it was open."""
-        with self.lock:
-            if link not in self.live:
-                return
-            self.live.discard(link)
-            self.gone = add(self.gone, (*link.counters()[:4], 0))
-            code = first_code(link.protocol)
-            if code >= FREE_CODES and code not in self.closed:
-                if self.free_codes == MOST_FREE_CODES:
-                    code = OTHER_CODES
-                else:
-                    self.free_codes += 1
-            self.closed[code] = self.closed.get(code, 0) + 1
+        if link not in self.live:
+            return
+        self.live.remove(link)
+        # Nobody takes what it has not taken yet.
+        received, sent, bytes_received, bytes_sent, _ = link.counters()
+        gone = self.gone
+        gone[0] += received
+        gone[1] += sent
+        gone[2] += bytes_received
+        gone[3] += bytes_sent
+        code = first_code(link.protocol)
+        if code >= FREE_CODES and code not in self.closed:
+            if self.free_codes == MOST_FREE_CODES:
+                code = OTHER_CODES
+            else:
+                self.free_codes += 1
+        self.closed[code] = self.closed.get(code, 0) + 1
 
     def refused(self, protocol: Any, status: int) -> None:
         """Count a response that isn't 101, and see to it that it makes one line in the log at most.
@@ -171,12 +173,17 @@ class Tally:
 
         """
         with self.lock:
-            total = self.gone
             # Another thread may ask; a copy of a set is made at once.
-            for link in list(self.live):
-                total = add(total, link.counters())
+            all_counters = [(*self.gone, 0), *(link.counters() for link in list(self.live))]
+            received, sent, bytes_received, bytes_sent, waiting = map(
+                sum, zip(*all_counters, strict=True)
+            )
             return ServerStats(
-                *total,
+                messages_received=received,
+                messages_sent=sent,
+                bytes_received=bytes_received,
+                bytes_sent=bytes_sent,
+                waiting=waiting,
                 connections=len(self.live),
                 opening=sum(each.shaking_hands for each in list(connections)),
                 opened=self.count,
@@ -187,18 +194,27 @@ class Tally:
             )
 
 
-Counters = tuple[int, int, int, int, int]
+class SharedTally(Tally):
+    """What a server counts whose connections have threads of their own.
 
+    Args:
+        lock: is held while it counts.
 
-def add(one: Counters, other: Counters) -> Counters:
-    """Add two sets of counters, in the order of the fields of `ConnectionStats`."""
-    return (
-        one[0] + other[0],
-        one[1] + other[1],
-        one[2] + other[2],
-        one[3] + other[3],
-        one[4] + other[4],
-    )
+    """
+
+    def __init__(self, lock: Any) -> None:
+        super().__init__()
+        self.lock = lock
+
+    def opened(self, link: Link) -> None:
+        """Count a connection that is open now."""
+        with self.lock:
+            super().opened(link)
+
+    def lost(self, link: Link) -> None:
+        """Count the end of a connection, if it was open."""
+        with self.lock:
+            super().lost(link)
 
 
 def first_code(protocol: Any) -> int:

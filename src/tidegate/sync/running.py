@@ -11,7 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any, Self
 
 from ..core.limits import ACCEPT_DELAY
-from ..core.tally import ServerStats, Tally
+from ..core.tally import ServerStats, SharedTally
 from ..exceptions import ProtocolError
 from ..frames import Close, CloseCode
 from ..protocol import CONNECTING, LOGGERS, OPEN, Side
@@ -66,7 +66,7 @@ class Server:
         self.clean_up: Callable[[], None] | None = None
         # A signal handler may shut the server down.
         self.lock = threading.RLock()
-        self.tally = Tally(self.lock)
+        self.tally = SharedTally(self.lock)
         self.all_connections: set[ServerConnection] = set()
         self.handler_threads: set[threading.Thread] = set()
         # Sockets of which there is no connection yet.
