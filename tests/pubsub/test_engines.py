@@ -393,9 +393,65 @@ async def test_ghosts(Engine, monkeypatch):
         for task in a._engine.tasks:
             task.cancel()
         await asyncio.wait(a._engine.tasks)
+        a._engine.has_written = lambda: True
         await until(lambda: len(left) >= 2)
         assert sorted(left) == sorted([(b.node, ghost), (c.node, ghost)])
         assert {e.node for e in await c.presence("room")} == {b.node, c.node}
         for task in watching:
             task.cancel()
         await asyncio.wait(watching)
+
+
+@pytest.mark.parametrize("fault", ["cut", "stopped", "killed"])
+async def test_everything_is_accounted_for(Engine, fault, monkeypatch):
+    """Of a thousand receivers, each gets every message that was taken, or is told of a gap."""
+    monkeypatch.setattr("tidegate.pubsub.wires.HEARTBEAT", 0.1)
+    monkeypatch.setattr("tidegate.pubsub.wires.DEAF_AFTER", 0.5)
+    topics = [f"room.{number}" for number in range(20)]
+    async with (
+        Engine() as server,
+        Cable(server) as cable,
+        hubs(1, server, history=1000) as [a],
+        hubs(2, cable, history=1000) as there,
+    ):
+        receivers = [hub.listen(topics[n % 20], gaps=True) for hub in there for n in range(500)]
+        for receiver in receivers:
+            await receiver.ready()
+        publishing = [asyncio.create_task(publish_many(a, topic, 40, 0.005)) for topic in topics]
+        await until(lambda: there[0].stats.received > 100)
+        if fault == "cut":
+            cable.cut()
+        elif fault == "stopped":
+            server.pause()
+            await until(lambda: all(hub.status == "connecting" for hub in (a, *there)))
+            server.resume()
+        else:
+            server.kill()
+            await until(lambda: all(hub.status == "connecting" for hub in (a, *there)))
+            await server.start()
+        taken = dict(zip(topics, await asyncio.gather(*publishing), strict=True))
+        await until(lambda: all(hub.status == "connected" for hub in (a, *there)))
+        for topic in topics:
+            await a.publish(topic, "the end")
+        got = 0
+        for number, receiver in enumerate(receivers):
+            data, told = [], False
+            async with asyncio.timeout(20):
+                async for message in receiver:
+                    if isinstance(message, Gap):
+                        told = True
+                    else:
+                        data.append(message.data)
+                        if message.data == "the end":
+                            break
+            assert len(set(data)) == len(data)
+            assert data[:-1] == sorted(data[:-1], key=int)
+            missing = set(taken[topics[number % 20]]) - set(data)
+            assert told or not missing
+            # What was only cut off, or stopped, has a history from which all of it is read.
+            assert not missing or (fault == "killed" and not server.keeps)
+            got += len(data)
+        assert got == sum(hub.stats.delivered for hub in there)
+        assert all(hub.stats.reconnects >= 1 for hub in there)
+        dropped = [(hub.stats.dropped_oldest, hub.stats.dropped_newest) for hub in there]
+        assert dropped == [(0, 0)] * 2

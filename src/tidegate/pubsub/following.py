@@ -37,6 +37,31 @@ class Following:
         self.held = 0
         self.checking: asyncio.Task[None] | None = None
 
+    def locate(self, group: Group, confirmed: asyncio.Future[None] | None) -> asyncio.Future[None]:
+        """Find out where a topic is; what is published when this is done can't get lost unseen."""
+        task = self.hub._start(self.find(group, confirmed))
+        # Not everybody awaits a join.
+        task.add_done_callback(lambda task: task.cancelled() or task.exception())
+        return task
+
+    async def find(self, group: Group, confirmed: asyncio.Future[None] | None) -> None:
+        """Wait for the engine's confirmation, and ask for the position."""
+        hub = self.hub
+        if confirmed is not None:
+            await asyncio.wait([confirmed])
+            confirmed.result()
+        while group.position is None and hub._groups.get(group.name) is group:
+            try:
+                [position] = await hub._engine.positions([group.name])
+            except EngineError:
+                # It will be back.
+                await asyncio.sleep(PAUSE)
+                continue
+            if group.position is None:
+                group.position = position
+                # What was published just before the engine said that may still be on its way.
+                group.fresh = True
+
     def is_next(self, group: Group, message: Message) -> bool:
         """Take note of a message, and say whether it is to be delivered now."""
         position = message.position

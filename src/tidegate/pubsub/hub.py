@@ -555,6 +555,8 @@ class Hub:
             else:
                 self._stats.topics += 1
             group.ready = self._engine.subscribe(name)
+            if self.history and not (self._engine.immediate or is_pattern(name)):
+                group.ready = self._following.locate(group, group.ready)
         return group
 
     def _leave(self, subscription: Subscription) -> None:

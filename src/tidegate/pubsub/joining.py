@@ -99,7 +99,15 @@ class Joining:
             if hub.history is not None:
                 names = [subscription.group.name for subscription in self.subscriptions]
                 names = [name for name in names if not is_pattern(name)]
-                unread = [name for name in names if self.starts.get(name) is None]
+                unread = []
+                for name in names:
+                    group = hub._groups.get(name)
+                    if self.starts.get(name) is not None:
+                        continue
+                    if group is None or group.position is None or group.held is not None:
+                        unread.append(name)
+                    else:
+                        pages[name] = Page(group.position, [])
                 positions = await hub._engine.positions(unread)
                 for name, position in zip(unread, positions, strict=True):
                     pages[name] = Page(position, [])
@@ -124,8 +132,6 @@ class Joining:
             self.joined.positions[group.name] = page.position
             if group.position is None:
                 group.position = page.position
-                # What was published just before the engine said that may still be on its way.
-                group.fresh = not self.hub._engine.immediate
         if replay is None or subscription.place < 0:
             return
         start = self.starts[group.name]

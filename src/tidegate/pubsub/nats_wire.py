@@ -33,8 +33,6 @@ CLOSE_TIMEOUT = 0.2
 # Where no stream or no JetStream listens, the server says so by itself.
 NOBODY = b"NATS/1.0 503"
 
-ACKNOWLEDGE = b"$JS.ACK."
-
 
 class Refused(EngineError):
     """The server has not taken a message."""
@@ -59,6 +57,25 @@ class Stored(NamedTuple):
     sequence: int
     time: int
     data: bytes
+
+
+class Collection:
+    """What a consumer of a stream has given, until nothing more follows."""
+
+    def __init__(self) -> None:
+        self.messages: list[Stored] = []
+        self.complete: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    def add(self, subject: str, reply: bytes, data: bytes) -> None:
+        """Take in a message."""
+        # $JS.ACK, in newer servers domain and account; then stream, consumer, how often delivered,
+        # sequence in the stream, sequence of the consumer, time, how many follow.
+        words = reply.decode().split(".")
+        first = 2 if len(words) == 9 else 4
+        sequence, stored, left = int(words[first + 3]), int(words[first + 5]), words[first + 6]
+        self.messages.append(Stored(subject, sequence, stored, data))
+        if left == "0" and not self.complete.done():
+            self.complete.set_result(None)
 
 
 class Entry:
@@ -114,7 +131,7 @@ class Connection(Client):
         if wire.client is not self:
             return
         try:
-            wire.arrived(subject, reply, data, headers)
+            wire.arrived(sid, subject, reply, data, headers)
         except Exception:
             # nats-py would end reading, and nobody would know.
             wire.logger.exception("could not take in a message of NATS")
@@ -188,9 +205,8 @@ class NatsWire(Wire):
         self.plain: collections.deque[Entry] = collections.deque()
         self.marks: collections.deque[tuple[int, list[str]]] = collections.deque()
         self.asked: dict[str, Entry] = {}
-        # What consumers of streams have given, by their names.
-        self.collected: dict[str, list[Stored]] = {}
-        self.complete: dict[str, asyncio.Future[None]] = {}
+        # What consumers of streams give, by the numbers of subscriptions.
+        self.collections: dict[int, Collection] = {}
         self.changes: list[tuple[str, bool]] = []
         self.subscriptions: dict[str, Any] = {}
         self.wanted = asyncio.Event()
@@ -291,11 +307,11 @@ class NatsWire(Wire):
         self.asked.clear()
         self.marks.clear()
         self.changes.clear()
-        self.collected.clear()
-        for future in self.complete.values():
-            if not future.done():
-                future.set_exception(error)
-                future.exception()
+        for collection in self.collections.values():
+            if not collection.complete.done():
+                collection.complete.set_exception(error)
+                collection.complete.exception()
+        self.collections.clear()
         given_up = [entry for entry in self.queue if not entry.lasts]
         self.queue = collections.deque(entry for entry in self.queue if entry.lasts)
         self.on_lost()
@@ -398,7 +414,9 @@ class NatsWire(Wire):
 
     # What comes
 
-    def arrived(self, subject: bytes, reply: bytes, data: bytes, headers: bytes | None) -> None:
+    def arrived(
+        self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
+    ) -> None:
         """Take in a message."""
         self.life = time.monotonic()
         name = subject.decode()
@@ -410,8 +428,8 @@ class NatsWire(Wire):
             entry = self.asked.pop(token, None)
             if entry is not None:
                 self.settle(entry, answer_of(data, headers))
-        elif reply and reply.startswith(ACKNOWLEDGE):
-            self.collect(name, reply, data)
+        elif sid in self.collections:
+            self.collections[sid].add(name, reply, data)
         else:
             self.take(name, data, headers or b"")
 
@@ -427,21 +445,6 @@ class NatsWire(Wire):
             self.up.set()
             self.restored()
             self.wanted.set()
-
-    def collect(self, subject: str, reply: bytes, data: bytes) -> None:
-        """Take in a message of a stream's consumer."""
-        words = reply.decode().split(".")
-        # $JS.ACK, in newer servers domain and account; then stream, consumer, how often delivered,
-        # sequence in the stream, sequence of the consumer, time, how many follow.
-        first = 2 if len(words) == 9 else 4
-        consumer = words[first + 1]
-        self.collected.setdefault(consumer, []).append(
-            Stored(subject, int(words[first + 3]), int(words[first + 5]), data)
-        )
-        if words[first + 6] == "0":
-            future = self.complete.setdefault(consumer, asyncio.get_running_loop().create_future())
-            if not future.done():
-                future.set_result(None)
 
     # JetStream
 
@@ -496,28 +499,27 @@ class NatsWire(Wire):
             "mem_storage": True,
             "num_replicas": 1,
         }
+        collection = Collection()
         consumer = ""
         try:
             subscription = await connection.subscribe(place)
         except Error as exc:
             raise EngineError(str(exc)) from exc
+        number = subscription._id
+        self.collections[number] = collection
         try:
             made = await self.ask(
                 f"$JS.API.CONSUMER.CREATE.{stream}", {"stream_name": stream, "config": config}
             )
             consumer = made["name"]
             if made["num_pending"] + made["delivered"]["consumer_seq"]:
-                future = self.complete.setdefault(
-                    consumer, asyncio.get_running_loop().create_future()
-                )
                 async with asyncio.timeout(wires.CONNECT_TIMEOUT):
-                    await future
-            return self.collected.get(consumer, [])
+                    await collection.complete
+            return collection.messages
         except TimeoutError:
             raise EngineError("JetStream takes too long to give the history") from None
         finally:
-            self.collected.pop(consumer, None)
-            self.complete.pop(consumer, None)
+            self.collections.pop(number, None)
             if self.client is connection and not connection.is_closed:
                 await subscription.unsubscribe()
                 if consumer:
