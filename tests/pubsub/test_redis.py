@@ -162,6 +162,17 @@ def test_without_redis_py(monkeypatch):
         Hub("redis://localhost")
 
 
+def test_commands_as_redis_reads_them():
+    from tidegate.pubsub import redis_wire
+
+    words = ("SET", "ключ", b"\x00\r\n\xff", 0, -17, "", b"", "x" * 70_000)
+    expected = (
+        b"*8\r\n$3\r\nSET\r\n$8\r\n\xd0\xba\xd0\xbb\xd1\x8e\xd1\x87\r\n$4\r\n\x00\r\n\xff\r\n"
+        b"$1\r\n0\r\n$3\r\n-17\r\n$0\r\n\r\n$0\r\n\r\n$70000\r\n%b\r\n" % (b"x" * 70_000)
+    )
+    assert redis_wire.pack(words) == redis_wire.pack_words(words) == expected
+
+
 async def test_cluster(tmp_path):
     options = ("--cluster-enabled", "yes", "--dir", str(tmp_path))
     async with RedisServer(options=options) as server:

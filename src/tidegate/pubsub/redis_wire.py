@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextlib
+import importlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,6 +19,11 @@ from .errors import EngineError
 from .redis_scripts import SCRIPTS
 from .wires import Unsupported, Wire
 
+# hiredis, which redis-py receives with if it is there, has it in C.
+pack_command: Callable[[tuple[str | bytes | int, ...]], bytes] | None = None
+with contextlib.suppress(ImportError, AttributeError):
+    pack_command = importlib.import_module("hiredis").pack_command
+
 if TYPE_CHECKING:
     from redis.asyncio import ConnectionPool
 
@@ -25,6 +32,20 @@ BUDGET = 0.005
 
 # How many commands go out in one write at most.
 MOST_COMMANDS = 512
+
+
+def pack_words(words: Sequence[str | bytes | int]) -> bytes:
+    """Give a command as Redis reads it; what redis-py does is three times as slow."""
+    parts = [b"*%d\r\n" % len(words)]
+    for word in words:
+        data = word if isinstance(word, bytes) else str(word).encode()
+        parts.append(b"$%d\r\n%b\r\n" % (len(data), data))
+    return b"".join(parts)
+
+
+def pack(words: Sequence[str | bytes | int]) -> bytes:
+    """Give a command as Redis reads it, by the fastest way there is."""
+    return pack_words(words) if pack_command is None else pack_command(tuple(words))
 
 
 class RedisWire(Wire):
@@ -239,7 +260,7 @@ class CommandWire(RedisWire):
                     command = self.queue.popleft()
                     self.flying.append(command)
                     batch.append(command.make())
-                packed = connection.pack_commands(batch)
+                packed = b"".join(map(pack, batch))
                 await connection.send_packed_command(packed, check_health=False)
 
 
@@ -326,5 +347,5 @@ class ListeningWire(RedisWire):
             await self.wanted.wait()
             self.wanted.clear()
             commands, self.commands = self.commands, []
-            packed = connection.pack_commands(commands)
+            packed = b"".join(map(pack, commands))
             await connection.send_packed_command(packed, check_health=False)
