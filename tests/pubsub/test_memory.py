@@ -352,6 +352,49 @@ async def test_history_is_forgotten_after_a_time():
         assert hub.stats.gaps == 0
 
 
+async def test_history_is_bounded_in_bytes(monkeypatch):
+    """However many topics there are, and however long their messages; the oldest go first."""
+    monkeypatch.setattr("tidegate.pubsub.memory.SHARED", 0.05)
+    size = 1_000_000
+    async with (
+        Hub(history=History(50, size=size), wrap=lambda m: m.data * 3) as hub,
+        audience(1) as there,
+    ):
+        engine, [connection] = hub._engine, there.accepted
+        hub.join(connection, "busy")
+        first = hub.publish("busy", "first").position
+        assert len(engine.logs["busy"].messages) == 1
+        for number in range(3000):
+            hub.publish(f"topic.{number}", "x" * (number % 3000))
+            assert engine.kept <= size
+        assert 100 < len(engine.logs) < 1000 and "topic.2999" in engine.logs
+        assert "busy" not in engine.logs
+        # Who comes back is told, and topics that count anew go on.
+        again = hub.publish("busy", "again").position
+        assert again.epoch != first.epoch and again.offset == 1
+        hub.leave(connection)
+        assert hub.join(connection, "busy", since=first).recovered is False
+        for number in range(200):
+            last = hub.publish("busy", str(number) * 10_000).position
+        assert engine.kept <= size and last.offset == 201
+        # One message that is longer than all may be isn't kept, but counts.
+        hub.publish("busy", "x" * size)
+        assert engine.kept <= size and not engine.logs["busy"].messages
+        assert hub.join(connection, "other", "busy", since=last).recovered is False
+        assert hub.stats.gaps == 0
+        # What is made of messages to be sent isn't kept with them.
+        hub.publish("kept", "text")
+        hub.join(connection, "kept")
+        hub.leave(connection, "kept")
+        joined = hub.join(connection, "kept", since=hub._engine.page("kept", None).position)
+        assert joined.recovered
+        message = engine.logs["kept"].messages[0]
+        hub.leave(connection, "kept")
+        hub.join(connection, "kept", since=Position(joined.positions["kept"].epoch, 0))
+        assert message._outgoing is not None
+        await until(lambda: message._outgoing is None)
+
+
 async def test_positions_in_messages():
     def wrap(message):
         return f"{message.topic} {message.position.offset} {message.data}"

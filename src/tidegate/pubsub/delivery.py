@@ -87,6 +87,8 @@ class Delivery:
                 if left >= 0:
                     self.jobs.popleft()
                     self.waiting -= job.message.size
+                    # It may be kept in a history, which doesn't count what was made of it.
+                    job.message.forget_outgoing()
         finally:
             self.running = False
             if self.jobs:

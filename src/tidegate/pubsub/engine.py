@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING
 from .messages import Message, Position, Receipt
 
 if TYPE_CHECKING:
-    from .hub import Hub
+    from .members import Members
+
+
+# How much is kept in memory, unless a program says otherwise; in bytes.
+MOST_KEPT = 256 * 2**20
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,15 +22,19 @@ class History:
 
     Args:
         messages: how many messages of a topic are kept, at least.
-        seconds: how long a topic to which nothing is published is kept.
+        seconds: how long a topic to which nothing is published is kept; on NATS, how long each
+            message is.
+        size: how much the histories of all topics may take with ``memory://``, in bytes; beyond
+            that, the topic that was published to longest ago loses its oldest messages first.
 
     """
 
     messages: int
     seconds: float = 3600
+    size: int = MOST_KEPT
 
     def __post_init__(self) -> None:
-        if self.messages < 1 or self.seconds <= 0:
+        if self.messages < 1 or self.seconds <= 0 or self.size < 1:
             raise ValueError("a history of nothing: leave it out")
 
 
@@ -69,7 +77,7 @@ class Engine:
     waiting = 0
     status = "connecting"
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Members) -> None:
         self.hub = hub
 
     async def start(self) -> None:

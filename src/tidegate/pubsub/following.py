@@ -11,7 +11,7 @@ from .seats import Group
 from .topics import is_pattern
 
 if TYPE_CHECKING:
-    from .hub import Hub
+    from .members import Members
 
 # How many topics are asked about at once after an interruption.
 CHUNK = 500
@@ -32,7 +32,7 @@ class Following:
 
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Members) -> None:
         self.hub = hub
         self.held = 0
         self.checking: asyncio.Task[None] | None = None

@@ -12,7 +12,7 @@ from .seats import Replay, Subscription
 from .topics import is_pattern
 
 if TYPE_CHECKING:
-    from .hub import Hub
+    from .members import Members
 
 __all__ = ["Joined"]
 
@@ -49,7 +49,7 @@ class Joining:
 
     """
 
-    def __init__(self, hub: Hub, starts: dict[str, Position | None]) -> None:
+    def __init__(self, hub: Members, starts: dict[str, Position | None]) -> None:
         self.hub = hub
         self.starts = starts
         self.joined = Joined()
@@ -148,7 +148,7 @@ class Joining:
                 seat.deliver(message)
 
 
-def starts_of(hub: Hub, topics: tuple[str, ...], since: Since) -> dict[str, Position | None]:
+def starts_of(hub: Members, topics: tuple[str, ...], since: Since) -> dict[str, Position | None]:
     """Give from where on each topic is wanted; None where that is nonsense.
 
     Raises:

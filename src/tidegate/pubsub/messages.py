@@ -107,6 +107,10 @@ class Message:
             self._outgoing = Outgoing(TEXT if text else BINARY, payload)
         return self._outgoing
 
+    def forget_outgoing(self) -> None:
+        """Forget what was made of it to be sent."""
+        self._outgoing = None
+
     def __repr__(self) -> str:
         at = "" if self.position is None else f" at {self.position}"
         return f"<Message {self.topic}{at}: {len(self.payload)} bytes>"

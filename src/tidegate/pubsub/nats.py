@@ -30,7 +30,7 @@ from .nats_streams import history_stream, presence_stream
 from .nats_wire import Entry, NatsWire, Nobody, Refused
 
 if TYPE_CHECKING:
-    from .hub import Hub
+    from .members import Members
     from .nats_wire import Stored
 
 # Envelopes begin with their kind. Live messages have the sender's hub and its count of messages.
@@ -60,7 +60,7 @@ class NatsEngine(RemoteEngine):
 
     name = "NATS"
 
-    def __init__(self, hub: Hub, source: str | Mapping[str, Any], prefix: str) -> None:
+    def __init__(self, hub: Members, source: str | Mapping[str, Any], prefix: str) -> None:
         super().__init__(hub, prefix)
         root = word(prefix)
         self.channel = f"{root}.m."

@@ -29,7 +29,7 @@ except ImportError as exc:
 from .redis_wire import Command, CommandWire, ListeningWire
 
 if TYPE_CHECKING:
-    from .hub import Hub
+    from .members import Members
 
 # How many names there are in a command at most.
 MOST_NAMES = 1000
@@ -54,7 +54,7 @@ class RedisEngine(RemoteEngine):
 
     name = "Redis"
 
-    def __init__(self, hub: Hub, source: str | Redis, prefix: str) -> None:
+    def __init__(self, hub: Members, source: str | Redis, prefix: str) -> None:
         super().__init__(hub, prefix)
         if isinstance(source, str):
             self.pool = ConnectionPool.from_url(source)

@@ -13,7 +13,7 @@ from .topics import is_pattern
 from .wires import Wire
 
 if TYPE_CHECKING:
-    from .hub import Hub
+    from .members import Members
 
 # How long connecting may take at first, in seconds.
 START_TIMEOUT = 10.0
@@ -50,7 +50,7 @@ class RemoteEngine(Engine):
 
     name = "the engine"
 
-    def __init__(self, hub: Hub, prefix: str) -> None:
+    def __init__(self, hub: Members, prefix: str) -> None:
         super().__init__(hub)
         self.prefix = prefix
         self.node = hub.node.encode()

@@ -21,7 +21,7 @@ if not cython.compiled:
 
 if TYPE_CHECKING:
     from ..asyncio.connection import Connection
-    from .hub import Hub
+    from .members import Members
 
 # State.OPEN, as a connection's writer has it.
 OPEN = 1
@@ -121,7 +121,7 @@ class Seat:
 
     """
 
-    def __init__(self, hub: Hub, slow: Slow) -> None:
+    def __init__(self, hub: Members, slow: Slow) -> None:
         self.hub = hub
         self.stats = hub._stats
         self.slow = slow
@@ -191,7 +191,7 @@ class Seat:
 class ConnectionSeat(Seat):
     """A connection: what is called a follower by `core.link`."""
 
-    def __init__(self, hub: Hub, connection: Connection, slow: Slow) -> None:
+    def __init__(self, hub: Members, connection: Connection, slow: Slow) -> None:
         super().__init__(hub, slow)
         self.connection = connection
         self.writer = connection.protocol.frame_writer
@@ -250,7 +250,7 @@ class ConnectionSeat(Seat):
 class ListeningSeat(Seat):
     """A program that iterates over messages."""
 
-    def __init__(self, hub: Hub, slow: Slow, gaps: bool) -> None:
+    def __init__(self, hub: Members, slow: Slow, gaps: bool) -> None:
         super().__init__(hub, slow)
         self.gaps = gaps
         self.waiter: asyncio.Future[None] | None = None
