@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 
+from .bench_hub import TITLE as HUB_TITLE
+from .bench_hub import hub_section, measure_hub
 from .bench_proxyprotocol import TITLE as HEADERS_TITLE
 from .bench_proxyprotocol import headers_section, measure_headers
 from .plot import write_plots
@@ -24,6 +26,7 @@ QUICK_DURATION = 0.25  # seconds
 BUSY = 0.3
 QUICK_CONNECTIONS = 500
 HEADERS = "proxyprotocol"
+HUB = "hub"
 
 
 def participants(scenario: Scenario, chosen: list[str] | None) -> list[Program]:
@@ -99,6 +102,7 @@ def main() -> int:
         for scenario in SCENARIOS:
             print(f"{scenario.name:24} {scenario.title}")
         print(f"{HEADERS:24} {HEADERS_TITLE}")
+        print(f"{HUB:24} {HUB_TITLE}")
         print("programs:", "; ".join(sorted({p.name for p in SERVERS + CLIENTS})))
         return 0
 
@@ -106,7 +110,8 @@ def main() -> int:
     beginnings = tuple(arguments.only.split(",")) if arguments.only else ("",)
     scenarios = [scenario for scenario in SCENARIOS if scenario.name.startswith(beginnings)]
     headers = HEADERS.startswith(beginnings) and chosen is None
-    if not scenarios and not headers:
+    hub = HUB.startswith(beginnings) and chosen is None
+    if not scenarios and not headers and not hub:
         parser.error("no scenario has such a name: --only list shows them")
     if arguments.quick:
         scenarios = [
@@ -145,6 +150,16 @@ def main() -> int:
             results.failures[HEADERS] = {"tidegate": str(failure)}
             results.headers = f"## {HEADERS_TITLE}\n\ntidegate failed: {failure}\n"
             print(f"  tidegate: {failure}", file=sys.stderr)
+    if hub:
+        print(f"{HUB}: {HUB_TITLE}", flush=True)
+        try:
+            section = hub_section(measure_hub(arguments.quick))
+            print(section)
+        except Failure as failure:
+            results.failures[HUB] = {"tidegate": str(failure)}
+            section = f"## {HUB_TITLE}\n\ntidegate failed: {failure}\n"
+            print(f"  tidegate: {failure}", file=sys.stderr)
+        results.headers = "\n".join(filter(None, (results.headers, section)))
     busiest = look_whether_busy(busiest)
     results.environment["Busy with other things"] = f"{busiest:.2f} CPUs at most, between scenarios"
     results.environment["Measured in"] = f"{(time.monotonic() - started) / 60:.1f} minutes"

@@ -54,6 +54,7 @@ def command(monkeypatch, tmp_path):
     monkeypatch.setattr(command_module, "HERE", tmp_path)
     monkeypatch.setattr(command_module, "BUILD", build)
     monkeypatch.setattr(command_module, "SCENARIOS", [])
+    monkeypatch.setattr(command_module, "measure_hub", lambda quick: [])
     monkeypatch.setattr(command_module, "describe_environment", dict)
 
     monkeypatch.setattr(command_module, "busy_cpus", lambda: 0.1)
