@@ -17,7 +17,7 @@ from ..core.broadcast import OVERHEAD
 from . import remote
 from .engine import Page
 from .errors import EngineError, HubOverloaded
-from .messages import Gap, Message, Position, Receipt
+from .messages import Gap, Message, Position, Receipt, is_text
 from .remote import RemoteEngine, gather
 from .topics import word
 
@@ -169,7 +169,7 @@ class NatsEngine(RemoteEngine):
 
     def take(self, subject: str, data: bytes, headers: bytes) -> None:
         """Take in a message, unless it was delivered when it was published here, or came before."""
-        if not subject.startswith(self.channel):
+        if not subject.startswith(self.channel) and subject:
             if self.history is not None and self.history.is_gone(subject, data):
                 self.wire.end("the stream of the history was deleted")
             return
@@ -182,14 +182,14 @@ class NatsEngine(RemoteEngine):
                 count = int(data[NODE_END:COUNT_END], 16)
             except ValueError:
                 count = 0
-            if count > 0:
+            if count > 0 and not (text and not is_text(data[COUNT_END:])):
                 if self.is_new(node, count):
                     topic = subject[len(self.channel) :]
                     self.hub._received(Message(topic, data[COUNT_END:], text, None))
                 return
         elif kind == KEPT and self.history is not None:
             numbers = NUMBERS.search(headers)
-            if numbers is not None:
+            if numbers is not None and not (text and not is_text(data[KEPT_END:])):
                 sequence, previous = int(numbers[1]), int(numbers[2])
                 if sequence > self.seen_kept:
                     self.seen_kept = sequence
@@ -292,8 +292,9 @@ class NatsEngine(RemoteEngine):
         messages = []
         for stored in found:
             data, position = stored.data, Position(epoch, stored.sequence)
-            text = data[1:2] == TEXT
-            messages.append(Message(topic, data[KEPT_END:], text, position, previous))
+            payload = data[KEPT_END:]
+            text = data[1:2] == TEXT and is_text(payload)
+            messages.append(Message(topic, payload, text, position, previous))
             previous = stored.sequence
         return messages
 

@@ -419,7 +419,12 @@ class NatsWire(Wire):
     ) -> None:
         """Take in a message."""
         self.life = time.monotonic()
-        name = subject.decode()
+        try:
+            name = subject.decode()
+        except UnicodeDecodeError:
+            # A pattern matches names of others, too.
+            self.take("", b"", b"")
+            return
         if name.startswith(self.inbox):
             token = name[len(self.inbox) + 1 :]
             if token == "-":

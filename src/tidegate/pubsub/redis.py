@@ -16,7 +16,7 @@ from ..core.broadcast import OVERHEAD
 from . import remote
 from .engine import Page
 from .errors import EngineError, HubOverloaded
-from .messages import Gap, Message, Position, Receipt
+from .messages import Gap, Message, Position, Receipt, is_text
 from .redis_scripts import ATTEND, ATTENDING, PUBLISH, READ, sha
 from .remote import RemoteEngine, gather
 from .topics import Patterns, is_pattern
@@ -351,15 +351,6 @@ class RedisEngine(RemoteEngine):
 
             # When the connection is lost, all of it is told again.
             self.commands.submit(Command(make, 0, then, False))
-
-
-def is_text(payload: bytes) -> bool:
-    """Say whether a payload is UTF-8, so that it may be sent as text."""
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def escaped(text: str) -> str:
