@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
+import warnings
 
 from tidegate import asyncio as on_asyncio
 from tidegate.asyncio import client, router, server
@@ -105,6 +106,31 @@ class OnAsyncio:
         task = asyncio.create_task(function(*args))
         yield
         await task
+
+
+class OnLegacy(OnAsyncio):
+    """`tidegate.legacy`: what is true of the API of before as well."""
+
+    name = "legacy"
+
+    def __init__(self):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            from tidegate import legacy as package
+            from tidegate.legacy import client, server
+
+        self.package = package
+        self.client = client
+        self.server = server
+
+    @contextlib.asynccontextmanager
+    async def serve(self, handler, **kwargs):
+        async with self.server.serve(handler, "127.0.0.1", 0, **kwargs) as running:
+            yield running.sockets[0].getsockname(), running
+
+    def connect(self, uri, **kwargs):
+        kwargs.setdefault("proxy", None)
+        return self.client.connect(uri, **kwargs)
 
 
 class OnTrio(OnAsyncio):

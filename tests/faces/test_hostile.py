@@ -11,24 +11,28 @@ from tidegate.exceptions import ConnectionClosedError
 from . import raw
 from .drivers import echo, uri_of
 
-# What is wrong -> the bytes, how the connection is closed.
+# What is wrong -> the bytes, how the connection is closed, and what is said about it.
 HOSTILE = {
-    "reserved bits": (b"\xf1\x00", 1002),
-    "unknown opcode": (b"\x83\x00", 1002),
-    "large control frame": (b"\x89\x7e\x00\x7e" + bytes(126), 1002),
-    "fragmented control frame": (b"\x09\x00", 1002),
-    "continuation of nothing": (b"\x80\x00", 1002),
-    "message in a message": (b"\x01\x00\x01\x00", 1002),
-    "no UTF-8": (b"\x81\x01\xff", 1007),
-    "large message": (b"\x82\x7f" + (2**40).to_bytes(8, "big"), 1009),
-    "close with a single byte": (b"\x88\x01\x03", 1002),
-    "close with a forbidden code": (b"\x88\x02\x03\xed", 1002),
+    "reserved bits": (b"\xf1\x00", 1002, "reserved bits must be 0"),
+    "unknown opcode": (b"\x83\x00", 1002, "invalid opcode"),
+    "large control frame": (b"\x89\x7e\x00\x7e" + bytes(126), 1002, "control frame too long"),
+    "fragmented control frame": (b"\x09\x00", 1002, "fragmented control frame"),
+    "continuation of nothing": (b"\x80\x00", 1002, "unexpected continuation frame"),
+    "message in a message": (b"\x01\x00\x01\x00", 1002, "expected a continuation frame"),
+    "no UTF-8": (b"\x81\x01\xff", 1007, "invalid start byte at position 0"),
+    "large message": (
+        b"\x82\x7f" + (2**40).to_bytes(8, "big"),
+        1009,
+        "frame with 1099511627776 bytes exceeds limit of 1048576 bytes",
+    ),
+    "close with a single byte": (b"\x88\x01\x03", 1002, "close frame too short"),
+    "close with a forbidden code": (b"\x88\x02\x03\xed", 1002, "invalid status code"),
 }
 
 
 @pytest.mark.parametrize("what", HOSTILE)
 async def test_from_a_server(face, what):
-    data, code = HOSTILE[what]
+    data, code, words = HOSTILE[what]
     answers = []
 
     def script(sock):
@@ -42,6 +46,7 @@ async def test_from_a_server(face, what):
         with pytest.raises(ConnectionClosedError) as raised:
             await connection.recv()
         assert raised.value.sent.code == code
+        assert f") {words}; no close frame received" in str(raised.value)
     assert answers[0][0] == 0x88
 
 
@@ -54,7 +59,7 @@ def masked(data):
 
 @pytest.mark.parametrize("what", [name for name in HOSTILE if name != "message in a message"])
 async def test_from_a_client(face, what):
-    data, code = HOSTILE[what]
+    data, code, _ = HOSTILE[what]
     async with face.serve(echo) as (address, _):
         answer = await face.blocking(raw.exchange, address, masked(data))
         assert raw.close_code(answer) == code
