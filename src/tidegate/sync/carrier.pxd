@@ -2,6 +2,7 @@ cimport cython
 
 from ..core.life cimport ENDING, GONE, NEVER, Life
 from ..core.link cimport Link
+from .layers cimport Layers
 from .syscalls cimport is_fast, send_from
 
 cdef Py_ssize_t MOST_SENT
@@ -14,7 +15,7 @@ cdef class Carrier(Link):
     cdef public object bell
     cdef public object sock
     cdef readonly int fd
-    cdef public object layers
+    cdef public Layers layers
     cdef public bytearray unsent
     cdef public bint dropped
     cdef public double timer_at

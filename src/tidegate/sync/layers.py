@@ -6,12 +6,16 @@ import contextlib
 import socket
 import ssl
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from .buffers import give_buffer, take_buffer
 from .tls import SocketLike, TLSStream
 
-if TYPE_CHECKING:
+try:
+    import cython
+except ImportError:
+    from .. import _cython as cython
+
+if not cython.compiled:
     from ..core.tls import TLS
 
 
@@ -42,14 +46,18 @@ class Layers:
         size = len(buffer)
         for tls in self.tls:
             tls.received(found)
-            found = b""
-            # What is wrong is kept there.
-            with contextlib.suppress(ssl.SSLError):
-                n = size
+            plain = b""
+            n = size
+            try:
                 # Less than there is room for is all that there is.
                 while n == size:
                     n = tls.decrypt_into(buffer)
-                    found += bytes(memoryview(buffer)[:n])
+                    piece = bytes(memoryview(buffer)[:n])
+                    plain = plain + piece if plain else piece
+            except ssl.SSLError:
+                # What is wrong is kept there.
+                pass
+            found = plain
             if tls.error is not None:
                 self.failure = tls.error
             self.ended = self.ended or tls.ended
@@ -58,7 +66,10 @@ class Layers:
 
     def encrypt(self, data: bytes) -> bytes:
         """Give what has to be sent over the socket instead of some data."""
-        self.tls[-1].encrypt(data)
+        tls = self.tls[len(self.tls) - 1]
+        tls.encrypt(data)
+        if len(self.tls) == 1:
+            return tls.output()
         return self.output()
 
     def output(self) -> bytes:
