@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import inspect
 import re
+import socket
 import ssl
 import warnings
 
@@ -310,6 +311,36 @@ async def test_proxy_protocol_and_the_rest_in_one_segment(face):
         answer = await face.blocking(exchange)
         assert answer.startswith(b"HTTP/1.1 101 ")
         assert raw.close_code(answer) == 1000
+
+
+async def test_proxy_protocol_and_the_beginning_of_tls_in_one_segment(face, certificates):
+    policy = ProxyPolicy(trusted=["127.0.0.1"])
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = certificates[1].wrap_bio(incoming, outgoing, server_hostname="localhost")
+
+    def exchange(address):
+        first = build(HEADER)
+        with socket.create_connection(address[:2], timeout=10) as sock:
+            while True:
+                try:
+                    tls.do_handshake()
+                    break
+                except ssl.SSLWantReadError:
+                    sock.sendall(first + outgoing.read())
+                    first = b""
+                    incoming.write(sock.recv(65536))
+            tls.write(raw.REQUEST)
+            sock.sendall(outgoing.read())
+            while True:
+                incoming.write(sock.recv(65536))
+                try:
+                    return tls.read(65536)
+                except ssl.SSLWantReadError:
+                    pass
+
+    async with face.serve(echo, proxy_protocol=policy, ssl=certificates[0]) as (address, _):
+        assert (await face.blocking(exchange, address)).startswith(b"HTTP/1.1 101 ")
+    assert policy.counters.proxied == 1
 
 
 @pytest.mark.parametrize(

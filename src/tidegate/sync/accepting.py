@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ..proxyprotocol.intake import Intake
     from ..proxyprotocol.policy import Endpoints, ProxyPolicy
 
-# How much is read at once where reading too much does no harm, in bytes.
+# How much is read at once, in bytes.
 READ_SIZE = 2048
 
 
@@ -78,6 +78,10 @@ class Door:
             endpoints, rest = self.take_header(sock, sock, deadline)
         if self.context is not None:
             stream = TLSStream(sock, self.context, None)
+            if rest:
+                # What came behind the header.
+                stream.tls.received(rest)
+                rest = b""
             stream.do_handshake(deadline)
         if self.policy is not None and self.inside_tls:
             endpoints, rest = self.take_header(sock, stream, deadline)
@@ -135,19 +139,12 @@ class Door:
                 self.waiting -= 1
 
     def read_header(self, intake: Intake, stream: SocketLike, deadline: float | None) -> Any:
-        """Read a header, and nothing behind it where TLS follows."""
+        """Read a header; give it, and what came behind it."""
         from ..proxyprotocol.errors import ProxyProtocolSyntaxError
 
-        exact = self.context is not None and not self.inside_tls
         while True:
             stream.settimeout(time_left(deadline))
-            size = READ_SIZE
-            if exact:
-                # What has been read is lost to TLS.
-                assert isinstance(stream, socket.socket)
-                there = stream.recv(intake.policy.max_size, socket.MSG_PEEK)
-                size = intake.wanted(there) if there else 1
-            data = stream.recv(size)
+            data = stream.recv(READ_SIZE)
             if not data:
                 raise RefusedError(f"it {intake.ended() or 'sent nothing'}")
             try:
