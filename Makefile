@@ -64,7 +64,7 @@ peers:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then .ci/install-peers || true; fi
 
 # What can't differ when the core is uncompiled, and takes long, is tested once.
-ONCE := cli hostile project types benchmarks conformance testing integrations pubsub proxy/real proxyprotocol/real test_docs.py test_examples.py
+ONCE := cli faults hostile project types benchmarks conformance testing integrations pubsub proxy/real proxyprotocol/real test_docs.py test_examples.py
 PYTEST := $(PY) -m tests.run
 
 pytest: $(VENV)/.test
