@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import logging
 import unittest.mock
 from collections.abc import Callable
 from pathlib import Path
@@ -399,23 +400,35 @@ def forwarded(package: str, data: bytes) -> Any:
 # Hubs
 
 
+class Hub:
+    """What the engines of a hub need of it."""
+
+    node = "0123456789abcdef"
+    backlog = 100
+    _presence = False
+
+    def __init__(self, package: str) -> None:
+        self.received: list[Any] = []
+        self.stats = unittest.mock.Mock(failed=0)
+        self.logger = logging.getLogger(__name__)
+        self.history = module(package, "pubsub").History(10)
+
+    def _received(self, message: Any) -> None:
+        # What isn't text can't be sent as text.
+        self.received.append((message.topic, message.data, repr(message.position)))
+
+    def seen(self) -> Any:
+        """What has come of one message: it was given to members, or counted, or neither."""
+        assert len(self.received) + self.stats.failed <= 1
+        return self.received, self.stats.failed
+
+
 def redis_push(package: str, data: bytes) -> Any:
-    """What others publish on a hub's channels."""
-    redis = module(package, "pubsub.redis")
-    received: list[Any] = []
-
-    class Hub:
-        node = "0123456789abcdef"
-        stats = unittest.mock.Mock(failed=0)
-        backlog = 100
-
-        def _received(self, message: Any) -> None:
-            received.append((message.topic, message.data, repr(message.position)))
-
+    """What others publish on a hub's channels in Redis."""
     how, data = flags(data)
     name, _, envelope = data.partition(b"\n")
-
-    engine = redis.RedisEngine(Hub(), "redis://localhost", "tidegate")
+    hub = Hub(package)
+    engine = module(package, "pubsub.redis").RedisEngine(hub, "redis://localhost", "tidegate")
     channel = b"tidegate:m:"
     engine.take([b"subscribe", channel + b"news", 1])
     engine.patterns.add("news.*")
@@ -424,8 +437,19 @@ def redis_push(package: str, data: bytes) -> Any:
         engine.take([b"message", channel + b"news", envelope])
     else:
         engine.take([b"pmessage", engine.glob("news.*").encode(), channel + name, envelope])
-    assert len(received) + Hub.stats.failed <= 1
-    return received
+    return hub.seen()
+
+
+def nats_message(package: str, data: bytes) -> Any:
+    """What others publish on a hub's subjects in NATS, with headers of the server."""
+    how, data = flags(data)
+    headers, _, envelope = data.partition(b"\0")
+    hub = Hub(package)
+    engine = module(package, "pubsub.nats").NatsEngine(hub, "nats://localhost", "tidegate")
+    engine.history.epoch = "a" * 16
+    subject = ["tidegate.m.news", "tidegate.m.a.b", "tidegate.h.x", "$JS.EVENT"][how & 3]
+    engine.take(subject, envelope, headers)
+    return hub.seen(), repr(module(package, "pubsub.nats_wire").answer_of(envelope, headers))
 
 
 TARGETS: list[Callable[[str, bytes], Any]] = [
@@ -444,6 +468,7 @@ TARGETS: list[Callable[[str, bytes], Any]] = [
     proxy_header,
     forwarded,
     redis_push,
+    nats_message,
 ]
 
 

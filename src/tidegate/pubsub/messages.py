@@ -116,6 +116,14 @@ class Message:
         return f"<Message {self.topic}{at}: {len(self.payload)} bytes>"
 
 
+def is_text(payload: bytes) -> bool:
+    """Say whether a payload can be sent as text, whoever says that it is: whether it is UTF-8."""
+    try:
+        return payload.isascii() or bool(payload.decode())
+    except UnicodeDecodeError:
+        return False
+
+
 def encoded(message: DataLike, text: bool | None) -> tuple[bytes, bool]:
     """Give a message as bytes, and whether it is text.
 

@@ -185,7 +185,9 @@ class NatsEngine(RemoteEngine):
             if count > 0 and not (text and not is_text(data[COUNT_END:])):
                 if self.is_new(node, count):
                     topic = subject[len(self.channel) :]
-                    self.hub._received(Message(topic, data[COUNT_END:], text, None))
+                    payload = data[COUNT_END:]
+                    text = text and is_text(payload)
+                    self.hub._received(Message(topic, payload, text, None))
                 return
         elif kind == KEPT and self.history is not None:
             numbers = NUMBERS.search(headers)
@@ -197,6 +199,7 @@ class NatsEngine(RemoteEngine):
                     topic = subject[len(self.channel) :]
                     position = Position(self.history.epoch, sequence)
                     payload = data[KEPT_END:]
+                    text = text and is_text(payload)
                     self.hub._received(Message(topic, payload, text, position, previous))
                 return
         # Somebody else publishes on our channels.

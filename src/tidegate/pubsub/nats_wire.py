@@ -542,11 +542,11 @@ def answer_of(data: bytes, headers: bytes | None) -> Any:
     try:
         answer = json.loads(data)
         error = answer.get("error")
-    except (ValueError, AttributeError):
+        if error is None:
+            return answer
+        return Refused(f"JetStream answered: {error.get('description')} ({error.get('err_code')})")
+    except (ValueError, AttributeError, RecursionError):
         return EngineError("JetStream answers with what can't be understood")
-    if error is None:
-        return answer
-    return Refused(f"JetStream answered: {error.get('description')} ({error.get('err_code')})")
 
 
 def options_of(source: str | Mapping[str, Any]) -> dict[str, Any]:

@@ -228,10 +228,7 @@ class RedisEngine(RemoteEngine):
             self.hub.stats.failed += 1
             return
         payload = envelope[start:]
-        text = envelope[1:2] == TEXT
-        if text and not is_text(payload):
-            self.hub.stats.failed += 1
-            return
+        text = envelope[1:2] == TEXT and is_text(payload)
         self.hub._received(Message(topic, payload, text, position))
 
     # Publishing
@@ -321,7 +318,8 @@ class RedisEngine(RemoteEngine):
             messages = []
             for entry, (_, head, _, payload) in entries:
                 position = Position(epoch, int(entry.partition(b"-")[0]))
-                messages.append(Message(topic, payload, head[1:2] == TEXT, position))
+                text = head[1:2] == TEXT and is_text(payload)
+                messages.append(Message(topic, payload, text, position))
             pages.append(Page(Position(epoch, last), messages))
         return pages
 
