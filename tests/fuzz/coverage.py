@@ -25,8 +25,14 @@ class InstrumentingLoader(importlib.machinery.SourceFileLoader):
     def get_code(self, fullname: str) -> CodeType:
         # Not from a file of bytecode, which would be written back.
         source = self.get_data(self.path)
-        code: CodeType = atheris.patch_code(self.source_to_code(source, self.path), True)
-        return code
+        code = self.source_to_code(source, self.path)
+        try:
+            patched: CodeType = atheris.patch_code(code, True)
+        except RuntimeError as exc:
+            # There is bytecode that it doesn't know. The module is run, and counts for nothing.
+            print(f"{fullname} is not covered: {exc}", file=sys.stderr)
+            return code
+        return patched
 
 
 class InstrumentingFinder(importlib.abc.MetaPathFinder):

@@ -119,6 +119,15 @@ def test_unix_socket():
     assert parse_proxy("socks5h+unix://%2Frun%2FP.sock").unix_path == "/run/P.sock"
 
 
+def test_bytes_that_are_no_text():
+    """They are what they are, for a password and a path, and can be shown."""
+    proxy = parse_proxy("http://%8A:%FF@proxy:1")
+    assert (proxy.username, proxy.password) == ("\udc8a", "\udcff")
+    assert proxy.url(password=True) == "http://%8A:%FF@proxy:1"
+    assert str(proxy) == "http://%8A:***@proxy:1"
+    assert str(parse_proxy("http+unix:///run/%FF")) == "http+unix:///run/%FF"
+
+
 @pytest.mark.parametrize("path", ["/run/p", "run/p", "Proxy.sock", "/a@b:c", "x:80", "a@b", "//c"])
 def test_unix_socket_in_a_url(path):
     proxy = Proxy("http", "localhost", 80, "user", "secret", unix_path=path)

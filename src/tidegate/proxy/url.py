@@ -157,17 +157,16 @@ class Proxy:
         """Give the URL of this proxy alone, with its password or with ``***`` in its place."""
         user_info = ""
         if self.username is not None:
-            quote = urllib.parse.quote
-            user_info = quote(self.username, "")
+            user_info = escaped(self.username)
             if self.password is not None:
-                user_info += ":" + (quote(self.password, "") if password else "***")
+                user_info += ":" + (escaped(self.password) if password else "***")
             if self.has_token and not password:
                 user_info = "***"
             user_info += "@"
         if self.unix_path is not None:
             # A path that doesn't begin with a slash stands where a host does, and has none.
             slash = "/" if self.unix_path.startswith("/") else ""
-            path = urllib.parse.quote(self.unix_path, slash)
+            path = escaped(self.unix_path, slash)
             return f"{self.scheme}{UNIX}://{user_info}{path}"
         host = f"[{self.host}]" if ":" in self.host else self.host
         return f"{self.scheme}://{user_info}{host}:{self.port}"
@@ -241,7 +240,7 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
         scheme = scheme.removesuffix(UNIX)
         # Not the host as it is given, whose case doesn't matter, as that of a path does.
         place = parts.netloc.rpartition("@")[2]
-        unix_path = urllib.parse.unquote(parts.path or place)
+        unix_path = unescaped(parts.path or place)
         if not unix_path or (parts.path and place):
             raise InvalidProxy(proxy, f"write {scheme}{UNIX}:///path/of/the/socket")
         host = "localhost"
@@ -263,9 +262,9 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
         raise InvalidProxy(proxy, "what is in brackets isn't an IPv6 address")
     username, password = parts.username, parts.password
     if username is not None:
-        username = urllib.parse.unquote(username, errors="surrogateescape")
+        username = unescaped(username)
     if password is not None:
-        password = urllib.parse.unquote(password, errors="surrogateescape")
+        password = unescaped(password)
     try:
         return Proxy(
             scheme,
@@ -277,6 +276,16 @@ def parse_single(proxy: str, default_scheme: str | None) -> Proxy:
         )
     except UnicodeError as exc:
         raise InvalidProxy(proxy, f"hostname isn't valid: {exc}") from exc
+
+
+def unescaped(text: str) -> str:
+    """Give a part of a URL as it is meant; bytes that aren't UTF-8 become surrogates."""
+    return urllib.parse.unquote(text, errors="surrogateescape")
+
+
+def escaped(text: str, safe: str = "") -> str:
+    """Give what `unescaped` makes this of."""
+    return urllib.parse.quote(text, safe, errors="surrogateescape")
 
 
 def split(url: str) -> urllib.parse.SplitResult:
