@@ -353,9 +353,11 @@ def main() -> int:
         print(f"{hard} descriptors are not enough for this scale: ulimit -n {need:.0f}")
         return 1
     soak = Soak(arguments.scale, arguments.seconds)
+    load = os.getloadavg()[0]
     begin = time.monotonic()
     asyncio.run(soak.run())
     facts = {
+        "load": load,
         "version": version,
         "date": datetime.date.today().isoformat(),
         "scale": arguments.scale,

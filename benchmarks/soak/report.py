@@ -10,8 +10,9 @@ INTRODUCTION = """\
 `make soak` loads a server for some minutes and looks whether anything grows, stalls or is lost.
 This run took {minutes:.1f} minutes at scale {scale:g}, with {idle:,} idle and {busy:,} busy
 connections and {topics:,} topics of a hub, on {date} with tidegate {version}:
-{machine}. Clients and server shared the machine, so times say less than what
-they are compared with. The idle connections stay open from the second row to the last but two.
+{machine}, with a load average of {load:.1f} before it began. Clients and
+server shared the machine, maybe with others, so times say less than what they are compared with.
+The idle connections stay open from the second row to the last but two.
 """
 
 NOTES = """\

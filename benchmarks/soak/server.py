@@ -87,9 +87,9 @@ async def main(port: int) -> None:
                 "connections": len(server.connections),
                 "descriptors": len(os.listdir("/proc/self/fd")),
                 "delivered": hub.stats.delivered,
-                "lag_p99": lags[int(len(lags) * 0.99)] if lags else 0.0,
-                "lag_max": lags[-1] if lags else 0.0,
             }
+            if lags:
+                answer |= {"lag_p99": lags[int(len(lags) * 0.99)], "lag_max": lags[-1]}
             lags.clear()
             print(json.dumps(answer), flush=True)
         probe.cancel()

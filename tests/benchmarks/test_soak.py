@@ -17,7 +17,7 @@ async def test_soak():
     assert phases[0] == "before"
     assert phases[-2:] == ["after", "rolling restart"]
     facts = dict.fromkeys(("version", "date", "machine"), "x")
-    facts |= dict.fromkeys(("scale", "minutes", "idle", "busy", "topics"), 1)
+    facts |= dict.fromkeys(("scale", "minutes", "load", "idle", "busy", "topics"), 1)
     page = report(facts, soak.rows, ["a failure"])
     assert page.count("\n|") == len(soak.rows) + 2
     assert "- a failure" in page
