@@ -33,7 +33,7 @@ $(VENV)/.created: pyproject.toml
 	@echo "Making an environment in $(VENV)"
 	@$(PYTHON) -m venv $(VENV)
 	@$(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build-requirements.txt
-	@$(PY) -m pip install --quiet --requirement $(VENV)/build-requirements.txt
+	@$(PY) -m pip install --quiet --no-compile --requirement $(VENV)/build-requirements.txt
 	@touch $@
 
 $(VENV)/.installed: $(VENV)/.created setup.py
