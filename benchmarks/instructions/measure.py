@@ -173,7 +173,7 @@ def opening(counted: Counted, compression: bool) -> float:
         peers.append(peer)
 
     try:
-        return counted.count(work, 100)
+        return counted.count(work, 100, 50)
     finally:
         for peer in peers:
             peer.close()
@@ -185,7 +185,7 @@ def opening_and_closing(counted: Counted) -> float:
         peer.open()
         peer.close()
 
-    return counted.count(work, 100)
+    return counted.count(work, 100, 50)
 
 
 def echo(

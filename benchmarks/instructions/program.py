@@ -6,6 +6,7 @@ It is told on standard input: ``client NAME PORT WARM COUNT`` runs a client, whi
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import ssl
@@ -85,6 +86,10 @@ async def main() -> None:
         serve(handler, "127.0.0.1", 0, ssl=context) as secured,
     ):
         ports = [each.sockets[0].getsockname()[1] for each in (coroutines, listeners, secured)]
+        # Young objects are looked through as always. All there are would be, by chance, in one
+        # scenario or another.
+        young, middle, _ = gc.get_threshold()
+        gc.set_threshold(young, middle, 1_000_000)
         print("ready", *ports, flush=True)
         while line := await lines.get():
             _, name, port, warm, times = line.split()
