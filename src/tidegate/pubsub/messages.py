@@ -142,15 +142,6 @@ def encoded(message: DataLike, text: bool | None) -> tuple[bytes, bool]:
     return data, bool(text)
 
 
-def is_text(payload: bytes) -> bool:
-    """Say whether a payload is UTF-8, so that it may be sent as text."""
-    try:
-        payload.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
 @dataclasses.dataclass(frozen=True)
 class Gap:
     """Messages are missing, or may be.

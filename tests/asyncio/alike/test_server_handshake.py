@@ -108,7 +108,11 @@ async def test_log_of_requests(lib):
             async with lib.serve(handler, "127.0.0.1", 0) as server:
                 await answer(server, REQUESTS[name])
         for record in records[1:]:
-            facts.append((name, record.levelname, neutral(record.getMessage())))
+            message = record.getMessage()
+            if name != "good" and message == "connection closed":
+                # Of a connection that never was: here a refused peer has one line in the log.
+                continue
+            facts.append((name, record.levelname, neutral(message)))
             if record.exc_info:
                 facts.append(described(record.exc_info[1]))
     return facts
