@@ -102,6 +102,25 @@ def certificates(tmp_path, monkeypatch):
     return client, files
 
 
+async def test_cancellation_that_gets_lost(monkeypatch):
+    """Closing ends, even if a library swallows that it was cancelled."""
+    waiting = asyncio.Event()
+
+    async def connect(self, connection):
+        waiting.set()
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            raise OSError("something else") from None
+
+    async with NatsServer() as server:
+        async with asyncio.timeout(20), Hub(server.url) as hub:
+            monkeypatch.setattr("tidegate.pubsub.nats_wire.NatsWire.connect", connect)
+            hub._engine.wire.end("because of the test")
+            await waiting.wait()
+        assert hub.status == "closed"
+
+
 async def test_without_jetstream():
     async with NatsServer(jetstream=False) as server:
         for options in {"history": 10}, {"presence": True}:

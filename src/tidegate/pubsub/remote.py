@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 # How long connecting may take at first, in seconds.
 START_TIMEOUT = 10.0
 
+# After so many seconds, tasks that are still there when the engine closes are cancelled once more.
+CANCEL_AGAIN = 0.2
+
 # From this many topics on, everything of the hub is subscribed to, and sorted out here.
 MANY = 1000
 
@@ -113,10 +116,16 @@ class RemoteEngine(Engine):
         except TimeoutError:
             pass
         self.status = "closed"
-        for task in self.tasks:
-            task.cancel()
-        if self.tasks:
-            await asyncio.gather(*self.tasks, return_exceptions=True)
+        for wire in self.wires:
+            wire.closing = True
+        pending = set(self.tasks)
+        while pending:
+            for task in pending:
+                task.cancel()
+            # Libraries lose it at times: asyncio.wait_for() does when what it waits for just ends.
+            _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN)
+        # Nobody has to know how they ended.
+        await asyncio.gather(*self.tasks, return_exceptions=True)
         if self.timer is not None:
             self.timer.cancel()
         self.give_up(EngineError(f"the hub was closed before {self.name} took it"))

@@ -32,6 +32,7 @@ class Wire:
         up: set while it is connected and greeted.
         error: why it isn't connected, or wasn't the last time.
         hopeless: whether there is no use in trying again.
+        closing: whether it isn't to be connected to again.
         busy: whether what came is being dealt with, so that no sign of life can be read.
 
     """
@@ -44,6 +45,7 @@ class Wire:
         self.error: BaseException | None = None
         self.hopeless = False
         self.was_up = False
+        self.closing = False
         self.life = 0.0
         self.busy = False
 
@@ -72,6 +74,8 @@ class Wire:
                     return
             finally:
                 self.lost()
+            if self.closing:
+                return
             # What held for a while is tried again at once.
             if time.monotonic() - began > LATEST:
                 delay = SOONEST
