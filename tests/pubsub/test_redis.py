@@ -47,7 +47,7 @@ async def test_what_was_missed_of_a_new_count_is_read():
         await until(lambda: b.status == "connected")
         await a.publish("room", "after")
         assert await take(messages, 4) == ["missed 0", "missed 1", "missed 2", "after"]
-        assert "counts anew" in gaps[-1].reason and b.stats.filled >= 3
+        assert any("counts anew" in gap.reason for gap in gaps) and b.stats.filled >= 3
 
 
 # What goes wrong
