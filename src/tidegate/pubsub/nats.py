@@ -182,7 +182,7 @@ class NatsEngine(RemoteEngine):
                 count = int(data[NODE_END:COUNT_END], 16)
             except ValueError:
                 count = 0
-            if count > 0 and not (text and not is_text(data[COUNT_END:])):
+            if count > 0:
                 if self.is_new(node, count):
                     topic = subject[len(self.channel) :]
                     payload = data[COUNT_END:]
@@ -191,7 +191,7 @@ class NatsEngine(RemoteEngine):
                 return
         elif kind == KEPT and self.history is not None:
             numbers = NUMBERS.search(headers)
-            if numbers is not None and not (text and not is_text(data[KEPT_END:])):
+            if numbers is not None:
                 sequence, previous = int(numbers[1]), int(numbers[2])
                 if sequence > self.seen_kept:
                     self.seen_kept = sequence
