@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
-from ..faces.conftest import face
+import pytest
 
-__all__ = ["face"]
+from ..faces.drivers import faces
+
+FACES = list(faces())
+
+
+@pytest.fixture(params=FACES, ids=[face.name for face in FACES])
+def face(request):
+    """What drives one of the faces; `conftest` above runs the test on it."""
+    return request.param
