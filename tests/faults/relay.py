@@ -92,8 +92,8 @@ class HalfClose(Fault):
     """End the stream of this direction."""
 
     def strike(self, data, sink, relay):
-        sink.shutdown(socket.SHUT_WR)
         relay.struck.set()
+        sink.shutdown(socket.SHUT_WR)
         relay.over.wait(PATIENCE)
         return False
 
