@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import subprocess
 import sys
 
@@ -31,7 +32,13 @@ def loaded_by(statement, before="pass"):
         "print(*(set(sys.modules) - known))"
     )
     done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=True
+        [sys.executable, "-c", program],
+        # To run from sources takes a module more, which looks for them.
+        env={**os.environ, "TIDEGATE_NO_EXTENSIONS": ""},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
     )
     return set(done.stdout.split())
 
