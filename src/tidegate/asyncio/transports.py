@@ -18,7 +18,6 @@ import sys
 from typing import TYPE_CHECKING, Any, cast
 
 from ..core.tls import cut_off
-from .accepting import accept_calmly
 from .sink import Sink
 
 if TYPE_CHECKING:
@@ -188,6 +187,8 @@ async def create_server(
         arguments = on_poller(loop, factory, kwargs, limits)
         return cast("asyncio.Server", await listen_tcp(loop, factory, **arguments))
     server = await loop.create_server(factory, **kwargs)
+    from .accepting import accept_calmly
+
     accept_calmly(server)
     return server
 
@@ -206,6 +207,8 @@ async def create_unix_server(
         arguments = on_poller(loop, factory, kwargs, limits)
         return cast("asyncio.Server", await listen_unix(loop, factory, **arguments))
     server = await loop.create_unix_server(factory, **kwargs)
+    from .accepting import accept_calmly
+
     accept_calmly(server)
     return server
 

@@ -7,7 +7,6 @@ nothing passes here that they would refuse.
 from __future__ import annotations
 
 import binascii
-import hashlib
 import re
 
 try:
@@ -102,6 +101,8 @@ if not cython.compiled:
             return None
 
     def answer_to(key: str) -> str:
+        import hashlib
+
         digest = hashlib.sha1((key + GUID).encode(), usedforsecurity=False).digest()
         return binascii.b2a_base64(digest, newline=False).decode()
 
