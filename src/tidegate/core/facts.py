@@ -7,7 +7,6 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ..typing import BytesLike
-from .tally import ConnectionStats
 
 if TYPE_CHECKING:
     import uuid
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from ..protocol import Protocol
     from ..typing import Address, Subprotocol
     from .life import Life
+    from .tally import ConnectionStats
 
 __all__ = ["Facts", "log_connection", "payload"]
 
@@ -48,6 +48,8 @@ class Facts:
     @property
     def stats(self) -> ConnectionStats:
         """What the connection has done so far, in messages and bytes."""
+        from .tally import ConnectionStats
+
         return ConnectionStats(*self.counters())
 
     @property
