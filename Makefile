@@ -92,7 +92,7 @@ fuzz: $(VENV)/.fuzz
 	$(PY) -m tests.fuzz --seconds $(or $(TIME),60) $(if $(ONLY),--only $(ONLY))
 
 sanitize: $(VENV)/.test
-	$(PY) tests/sanitized.py $(ARGS)
+	$(PY) -m tests.sanitized $(ARGS)
 
 soak: $(VENV)/.test
 	$(PY) -m benchmarks.soak --scale $(or $(SCALE),0.1) --seconds $(or $(TIME),180) $(if $(WRITE),--write)

@@ -1,6 +1,6 @@
 """Compiles the core so that every access to memory is checked, and runs tests on it.
 
-``python tests/sanitized.py [ARGUMENTS OF PYTEST]``, on Linux with gcc: AddressSanitizer and
+``python -m tests.sanitized [ARGUMENTS OF PYTEST]``, on Linux with gcc: AddressSanitizer and
 UndefinedBehaviorSanitizer, in ``build/sanitize``, so that the usual build stays as it is. Without
 arguments, the tests are those of the rooms in which what is compiled is called in every way there
 is. Others call it in the same ways, from the command, examples, documentation and programs of
