@@ -205,6 +205,9 @@ class Driven(Face):
 
     # The opening handshake
 
+    def on_opened(self):
+        """What comes before the first message, as a test wants it: a listener may be attached."""
+
     def process_event(self, event):
         if self.protocol.side == CLIENT:
             assert self.response is None
@@ -221,6 +224,7 @@ class Driven(Face):
         super().opening_received(data)
         if self.protocol.side == CLIENT and self.protocol.state is OPEN and self.opening:
             self.opened()
+            self.on_opened()
             self.received()
 
     def answer(self, status):
@@ -233,6 +237,7 @@ class Driven(Face):
         if respond(self, Answer(response), None, True) and self.protocol.state is OPEN:
             self.flush()
             self.frame_start = len(self.raw)
+            self.on_opened()
             self.received()
 
     def peer_answers(self, status):

@@ -76,6 +76,7 @@ class AnyOrder(RuleBasedStateMachine):
         driven.network_takes(window)
         self.deeds = deeds
         self.listens = False
+        driven.on_opened = self.listen
         self.pings = []
         self.listen()
         self.driven.settle_down()
@@ -87,8 +88,6 @@ class AnyOrder(RuleBasedStateMachine):
             self.driven.listen(Recorder(self.driven, self.deeds))
 
     def after(self):
-        self.driven.settle_down()
-        self.listen()
         self.driven.settle_down()
 
     @property
