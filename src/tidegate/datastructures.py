@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-import typing as t
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
+from typing import Protocol, TypeVar, cast, overload
 
 from .exceptions import InvalidHeaderName, InvalidHeaderValue
 
@@ -16,7 +16,7 @@ is_valid_header_name = re.compile(r"[-!#$%&'*+.^_`|~0-9a-zA-Z]+").fullmatch
 # RFC 9110, section 5.5; obs-text is what ISO-8859-1 has there.
 is_valid_header_value = re.compile(r"[\x09\x20-\x7e\x80-\xff]*").fullmatch
 
-_T = t.TypeVar("_T")
+_T = TypeVar("_T")
 
 
 class MultipleValuesError(LookupError):
@@ -127,11 +127,11 @@ class Headers(MutableMapping[str, str]):
             raise KeyError(key) from None
         if type(value) is list:
             raise MultipleValuesError(key)
-        return t.cast(str, value)
+        return cast(str, value)
 
-    @t.overload
+    @overload
     def get(self, key: str, default: None = None) -> str | None: ...
-    @t.overload
+    @overload
     def get(self, key: str, default: str | _T) -> str | _T: ...
     def get(self, key: str, default: str | _T | None = None) -> str | _T | None:
         """Give the value of a header, ``default`` if it isn't there.
@@ -144,7 +144,7 @@ class Headers(MutableMapping[str, str]):
             return default
         if type(value) is list:
             raise MultipleValuesError(key)
-        return t.cast(str, value)
+        return cast(str, value)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Headers):
@@ -209,7 +209,7 @@ class Headers(MutableMapping[str, str]):
         return iter(self._list)
 
 
-class SupportsKeysAndGetItem(t.Protocol):
+class SupportsKeysAndGetItem(Protocol):
     """A mapping, as far as ``dict()`` cares."""
 
     def keys(self) -> Iterable[str]: ...

@@ -51,13 +51,13 @@ passwords in URIs hidden; the attributes hold it as it came.
 from __future__ import annotations
 
 import ssl
-import typing as t
 import warnings
+from typing import TYPE_CHECKING, cast, overload
 
 from .imports import lazy_import, warn_of_attribute
 from .printable import printable, without_user_info
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from .frames import Close
     from .http11 import Response
     from .proxy import Proxy
@@ -130,11 +130,11 @@ class ConnectionClosed(WebSocketException):
 
     remark: str | None = None
 
-    @t.overload
+    @overload
     def __init__(
         self, rcvd: Close | None, sent: Close | None, rcvd_then_sent: bool | None = None
     ) -> None: ...
-    @t.overload
+    @overload
     def __init__(self, code: int, reason: str) -> None: ...
     def __init__(  # type: ignore[misc]
         self,
@@ -158,7 +158,7 @@ class ConnectionClosed(WebSocketException):
             )
             rcvd = None if code == CloseCode.ABNORMAL_CLOSURE else Close(code, reason)
             sent = rcvd_then_sent = None
-        rcvd, sent = t.cast("Close | None", rcvd), t.cast("Close | None", sent)
+        rcvd, sent = cast("Close | None", rcvd), cast("Close | None", sent)
         super().__init__(rcvd, sent, rcvd_then_sent)
         self.rcvd = rcvd
         self.sent = sent

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import typing as t
+from typing import TYPE_CHECKING, cast
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     import asyncio
 
 
@@ -21,9 +21,9 @@ def feed(transport: asyncio.Transport, protocol: asyncio.BaseProtocol, data: byt
     closing = transport.is_closing()
     while data and (closing or not transport.is_closing()):
         if not hasattr(protocol, "get_buffer"):
-            t.cast("asyncio.Protocol", protocol).data_received(data)
+            cast("asyncio.Protocol", protocol).data_received(data)
             return
-        buffered = t.cast("asyncio.BufferedProtocol", protocol)
+        buffered = cast("asyncio.BufferedProtocol", protocol)
         buffer = memoryview(buffered.get_buffer(len(data)))
         size = min(len(buffer), len(data))
         buffer[:size] = data[:size]

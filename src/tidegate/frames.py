@@ -8,8 +8,8 @@ import enum
 import os
 import re
 import struct
-import typing as t
 from collections.abc import Callable, Generator, Sequence
+from typing import TYPE_CHECKING, ClassVar
 
 from .exceptions import InvalidReason, PayloadTooBig, ProtocolError
 from .imports import lazy_import
@@ -17,7 +17,7 @@ from .printable import printable
 from .typing import BytesLike
 from .utils import apply_mask
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from .extensions.base import Extension
 
 __all__ = ["Close", "CloseCode", "Frame", "Opcode"]
@@ -152,10 +152,10 @@ class Frame:
     rsv3: bool = False
 
     # How many characters of the payload str() shows.
-    MAX_LOG_SIZE: t.ClassVar[int] = int(os.environ.get("TIDEGATE_MAX_LOG_SIZE", "75"))
+    MAX_LOG_SIZE: ClassVar[int] = int(os.environ.get("TIDEGATE_MAX_LOG_SIZE", "75"))
 
     # str() says "text" or "binary" of payloads that are not what the opcode lets one expect.
-    DEFAULT_IS_TEXT: t.ClassVar[dict[int, bool]] = {TEXT: True, BINARY: False, CLOSE: True}
+    DEFAULT_IS_TEXT: ClassVar[dict[int, bool]] = {TEXT: True, BINARY: False, CLOSE: True}
 
     def __str__(self) -> str:
         """Give type, payload and length, for a log; a long payload is cut (MAX_LOG_SIZE)."""

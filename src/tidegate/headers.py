@@ -10,8 +10,8 @@ import base64
 import binascii
 import functools
 import re
-import typing as t
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from .datastructures import Headers, HeadersLike
 from .exceptions import InvalidHeaderFormat, InvalidHeaderValue, TooManyHeaders
@@ -39,7 +39,7 @@ __all__ = [
     "validate_subprotocols",
 ]
 
-T = t.TypeVar("T")
+T = TypeVar("T")
 
 # Headers of a request, in lower case, that let somebody in. They are meant for one server only.
 CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})

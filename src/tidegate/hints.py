@@ -10,14 +10,14 @@ import contextlib
 import errno
 import socket
 import ssl
-import typing as t
+from typing import TYPE_CHECKING, TypeVar
 
 from .exceptions import ProxyError
 from .headers import build_host
 from .printable import printable
 from .uri import WebSocketURI
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from collections.abc import Iterator
 
 __all__ = [
@@ -261,7 +261,7 @@ def explained(uri: WebSocketURI) -> Iterator[None]:
         raise
 
 
-E = t.TypeVar("E", bound=Exception)
+E = TypeVar("E", bound=Exception)
 
 
 def add_hint(exc: E, hint: str | None) -> E:

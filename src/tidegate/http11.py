@@ -14,9 +14,9 @@ import dataclasses
 import os
 import re
 import sys
-import typing as t
 import warnings
 from collections.abc import Callable, Generator
+from typing import TypeVar, cast
 
 from .datastructures import Headers
 from .exceptions import (
@@ -383,7 +383,7 @@ def parse_response_head(
     return Response(status_code, reason_phrase, headers)
 
 
-_T = t.TypeVar("_T")
+_T = TypeVar("_T")
 
 
 def _run(generator: Generator[None, None, _T], reader: StreamReader, head: bytes | bytearray) -> _T:
@@ -395,7 +395,7 @@ def _run(generator: Generator[None, None, _T], reader: StreamReader, head: bytes
     except StopIteration as stop:
         if reader.buffer:
             raise InvalidMessage("there is something after the empty line") from None
-        return t.cast(_T, stop.value)
+        return cast(_T, stop.value)
     raise AssertionError("a parser waits for data after the end of the stream")
 
 

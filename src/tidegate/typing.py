@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import typing as t
 from collections.abc import Sequence
+from typing import Any, NewType
 
 __all__ = [
     "Address",
@@ -21,7 +21,7 @@ __all__ = [
     "Subprotocol",
 ]
 
-Address = tuple[str, int] | t.Any
+Address = tuple[str, int] | Any
 """The address of a socket: ``(host, port)`` for IPv4, longer for IPv6, a path for Unix sockets;
 None where there is none."""
 
@@ -34,7 +34,7 @@ BytesLike = bytes | bytearray | memoryview
 DataLike = str | bytes | bytearray | memoryview
 """Anything that can be sent as a message."""
 
-LoggerLike = logging.Logger | logging.LoggerAdapter[t.Any]
+LoggerLike = logging.Logger | logging.LoggerAdapter[Any]
 """A logger, or an adapter that adds context to one."""
 
 PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
@@ -43,13 +43,13 @@ PathLike = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 StatusLike = int
 """An HTTP status code; each of `http.HTTPStatus` is an int."""
 
-Origin = t.NewType("Origin", str)
+Origin = NewType("Origin", str)
 """The value of an ``Origin`` header."""
 
-Subprotocol = t.NewType("Subprotocol", str)
+Subprotocol = NewType("Subprotocol", str)
 """One name in a ``Sec-WebSocket-Protocol`` header."""
 
-ExtensionName = t.NewType("ExtensionName", str)
+ExtensionName = NewType("ExtensionName", str)
 """The name of an extension in a ``Sec-WebSocket-Extensions`` header."""
 
 ExtensionParameter = tuple[str, str | None]
@@ -58,8 +58,8 @@ ExtensionParameter = tuple[str, str | None]
 ExtensionHeader = tuple[ExtensionName, Sequence[ExtensionParameter]]
 """One extension with its parameters, as in a ``Sec-WebSocket-Extensions`` header."""
 
-ConnectionOption = t.NewType("ConnectionOption", str)
+ConnectionOption = NewType("ConnectionOption", str)
 """One option in a ``Connection`` header."""
 
-UpgradeProtocol = t.NewType("UpgradeProtocol", str)
+UpgradeProtocol = NewType("UpgradeProtocol", str)
 """One protocol in an ``Upgrade`` header."""

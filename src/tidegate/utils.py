@@ -5,11 +5,11 @@ from __future__ import annotations
 import binascii
 import os
 import sys
-import typing as t
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .typing import BytesLike
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     import socket
     from collections.abc import Iterator
 
@@ -86,7 +86,7 @@ def get_socket_name(sock: socket.socket) -> str:
     return str(name)
 
 
-def bind_unix_socket(path: t.Any) -> tuple[socket.socket, int | None]:
+def bind_unix_socket(path: Any) -> tuple[socket.socket, int | None]:
     """Make a Unix socket to listen on, in the place of one that an earlier server left behind.
 
     Args:
@@ -114,7 +114,7 @@ def bind_unix_socket(path: t.Any) -> tuple[socket.socket, int | None]:
         raise
 
 
-def remove_unix_socket(path: t.Any, inode: int | None) -> None:
+def remove_unix_socket(path: Any, inode: int | None) -> None:
     """Remove the file of a Unix socket, unless another one took its place.
 
     Args:
@@ -149,7 +149,7 @@ TCP_INFO_SIZE = 104
 LAST_DATA_SENT, LAST_DATA_RECEIVED = 44, 52
 
 
-def seconds_of_silence(sock: t.Any, received_only: bool = False) -> float | None:
+def seconds_of_silence(sock: Any, received_only: bool = False) -> float | None:
     """Give how long ago data was sent or received on a socket, in seconds.
 
     Args:
@@ -192,7 +192,7 @@ def causes(exc: BaseException | None) -> Iterator[BaseException]:
         exc = exc.__cause__
 
 
-E = t.TypeVar("E", bound=BaseException)
+E = TypeVar("E", bound=BaseException)
 
 
 def without_frames(exc: E) -> E:

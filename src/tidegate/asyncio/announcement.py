@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import typing as t
 from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 from ..feeding import feed
 from ..proxy.tls import make_context
@@ -14,7 +14,7 @@ from .transports import start_tls
 
 __all__ = ["Create", "announce", "announcement_bytes"]
 
-Create = Callable[..., Awaitable[tuple[t.Any, t.Any]]]
+Create = Callable[..., Awaitable[tuple[Any, Any]]]
 
 
 def announce(create: Create, header: bool | Header) -> Create:
@@ -30,12 +30,12 @@ def announce(create: Create, header: bool | Header) -> Create:
         loop: asyncio.AbstractEventLoop,
         factory: Callable[[], asyncio.BaseProtocol],
         *,
-        ssl: t.Any = None,
+        ssl: Any = None,
         server_hostname: str | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
-        **kwargs: t.Any,
-    ) -> tuple[t.Any, t.Any]:
+        **kwargs: Any,
+    ) -> tuple[Any, Any]:
         context = None if ssl is None else make_context(ssl)
         transport, early = await create(loop, EarlyProtocol, tls=context is not None, **kwargs)
         try:
@@ -84,7 +84,7 @@ class EarlyProtocol(asyncio.Protocol):
         protocol.connection_made(transport)
         feed(transport, protocol, bytes(self.data))
         if self.eof:
-            t.cast(asyncio.Protocol, protocol).eof_received()
+            cast(asyncio.Protocol, protocol).eof_received()
         if self.lost is not None:
             protocol.connection_lost(*self.lost)
 

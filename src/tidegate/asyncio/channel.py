@@ -247,7 +247,7 @@ class Channel(Link):
         self.target = TO_HUB
         self.spare = None
         if not self.opening:
-            room = self.reader.room(DIRECT)
+            room = self.frame_reader.room(DIRECT)
             if room is not None:
                 self.target = TO_PAYLOAD
                 return room
@@ -261,7 +261,7 @@ class Channel(Link):
         """Whether `get_buffer` would give the hub's buffer."""
         if self.hub.in_use or not self.hub.shared:
             return False
-        return self.opening or not self.reader.has_room(DIRECT)
+        return self.opening or not self.frame_reader.has_room(DIRECT)
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take in the bytes that were received."""
@@ -285,7 +285,7 @@ class Channel(Link):
         """Take in the bytes that were received where they stay."""
         self.activity += 1
         try:
-            self.reader.received_in_room(nbytes)
+            self.frame_reader.received_in_room(nbytes)
         except Exception as exc:
             self.failed(exc)
         self.received()
@@ -293,7 +293,7 @@ class Channel(Link):
     def receive_shared(self, nbytes: int) -> None:
         """Take in the bytes that were received into the hub's buffer; `changed` has to follow."""
         hub = self.hub
-        reader = self.reader
+        reader = self.frame_reader
         self.activity += 1
         self.burst = 0
         self.within = True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import typing as t
+from typing import Any
 
 from ..datastructures import Headers
 from ..headers import override
@@ -57,7 +57,7 @@ class Client:
         proxy: ProxyLike = True,
         http_proxy: str | None = None,
         proxy_url: str | None = None,
-        **defaults: t.Any,
+        **defaults: Any,
     ) -> None:
         refuse_unknown_client(defaults, connect)
         self.defaults = defaults
@@ -93,7 +93,7 @@ class Client:
         """
         self.proxy = Proxy(*parse_proxy_url(proxy_url))
 
-    def connect(self, uri: str, **arguments: t.Any) -> connect:
+    def connect(self, uri: str, **arguments: Any) -> connect:
         """Connect to a server, in each of the ways that `connect` knows.
 
         Args:

@@ -6,9 +6,9 @@ import asyncio
 import dataclasses
 import socket
 import ssl as ssl_module
-import typing as t
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import aiohappyeyeballs
 
@@ -29,7 +29,7 @@ from ..typing import LoggerLike
 from ..uri import WebSocketURI
 from .transports import create_connection, create_unix_connection, start_tls
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from ..proxyprotocol.header import Header
     from .announcement import Create
 
@@ -44,11 +44,11 @@ REFUSAL_GRACE = 1.0
 # How many bytes are taken from a connection while nobody is there to use them.
 MAX_PENDING = 131072
 
-P = t.TypeVar("P", bound=asyncio.BaseProtocol)
+P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 
 async def find_route(
-    proxy: ProxyLike, uri: str, arguments: Mapping[str, t.Any], options: Mapping[str, t.Any]
+    proxy: ProxyLike, uri: str, arguments: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Route:
     """Find the way to a server.
 
@@ -79,11 +79,11 @@ async def connect_on_route(
     route: Route,
     *,
     open_timeout: float | None,
-    options: Mapping[str, t.Any],
+    options: Mapping[str, Any],
     user_agent_header: str | None,
     logger: LoggerLike,
     send_proxy_header: bool | Header = False,
-    **kwargs: t.Any,
+    **kwargs: Any,
 ) -> tuple[asyncio.Transport, P, Passage | None]:
     """Connect to a server on a route, or on the first of its alternatives that works.
 
@@ -140,7 +140,7 @@ async def connect_on_route(
     raise AssertionError("there is at least one route")
 
 
-def kwargs_for_direct(kwargs: dict[str, t.Any], ws_uri: WebSocketURI) -> dict[str, t.Any]:
+def kwargs_for_direct(kwargs: dict[str, Any], ws_uri: WebSocketURI) -> dict[str, Any]:
     return {"host": ws_uri.host, "port": ws_uri.port} | kwargs
 
 
@@ -162,7 +162,7 @@ async def connect_through(
     port: int | None = None,
     ssl: ssl_module.SSLContext | bool | None = None,
     server_hostname: str | None = None,
-    **options: t.Any,
+    **options: Any,
 ) -> tuple[asyncio.Transport, P]:
     """Connect to a WebSocket server through the proxies of a route.
 
@@ -320,7 +320,7 @@ class Tunnel:
                 sock.close()
                 raise
 
-    async def resolve(self, address: tuple[str, int], family: int) -> list[t.Any]:
+    async def resolve(self, address: tuple[str, int], family: int) -> list[Any]:
         """Look up an address to connect to, or from."""
         return await self.loop.getaddrinfo(
             *address, family=family, type=socket.SOCK_STREAM, proto=self.proto, flags=self.flags
@@ -383,7 +383,7 @@ class Tunnel:
             else:
                 hop.receive_eof()
 
-    async def run(self, hop: Hop, method: Callable[..., None], *args: t.Any) -> None:
+    async def run(self, hop: Hop, method: Callable[..., None], *args: Any) -> None:
         """Call a method of a hop where it may take its time."""
         if hop.blocking:
             await self.loop.run_in_executor(None, method, *args)
@@ -459,7 +459,7 @@ class Inbox(asyncio.Protocol):
             self.waiter.set_result(None)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = t.cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         self.data += data

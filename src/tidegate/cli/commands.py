@@ -9,8 +9,8 @@ import io
 import os
 import re
 import sys
-import typing as t
 from collections.abc import Sequence
+from typing import Any, Protocol, cast
 
 __all__ = ["COMMANDS", "Command", "main"]
 
@@ -18,7 +18,7 @@ __all__ = ["COMMANDS", "Command", "main"]
 INTERRUPTED = 130
 
 
-class CommandModule(t.Protocol):
+class CommandModule(Protocol):
     """What the module of a subcommand offers."""
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None: ...
@@ -44,7 +44,7 @@ class Command:
     def load(self) -> CommandModule:
         """Import its module."""
         package = __package__.rpartition(".")[0]
-        return t.cast(CommandModule, importlib.import_module(self.module, package))
+        return cast(CommandModule, importlib.import_module(self.module, package))
 
 
 COMMANDS = (
@@ -60,7 +60,7 @@ COMMANDS = (
 class ShowVersion(argparse.Action):
     """Print the version, and what this installation is made of."""
 
-    def __call__(self, parser: argparse.ArgumentParser, *args: t.Any) -> None:
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> None:
         from .versions import describe
 
         print(describe())

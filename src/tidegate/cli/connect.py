@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import ssl
 import time
-import typing as t
+from typing import Any
 
 from ..asyncio.client import ClientConnection, connect
 from ..bodies import text_of
@@ -206,7 +206,7 @@ def make_context(args: argparse.Namespace) -> ssl.SSLContext:
 
 def make_connect(args: argparse.Namespace, console: Console) -> connect:
     """Prepare a connection as the arguments describe it."""
-    options: dict[str, t.Any] = {}
+    options: dict[str, Any] = {}
     uri = complete_uri(args.uri)
     if parse_uri(uri).secure:
         options["ssl"] = make_context(args)
@@ -235,7 +235,7 @@ def verbose_connection(console: Console) -> type[ClientConnection]:
     """Make the class of connections that show the handshake, pings and pongs."""
 
     class VerboseConnection(ClientConnection):
-        def process_event(self, event: t.Any) -> None:
+        def process_event(self, event: Any) -> None:
             super().process_event(event)
             if self.request is not None and self.response is not None:
                 console.remark(handshake_text(self.request, self.response))

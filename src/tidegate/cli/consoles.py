@@ -10,13 +10,13 @@ import os
 import shutil
 import sys
 import threading
-import typing as t
 import unicodedata
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Self
 
 from .histories import open_history
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from prompt_toolkit import PromptSession
     from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
@@ -128,7 +128,7 @@ class Console:
         """Leave everything as it was before."""
 
     @contextlib.contextmanager
-    def opened(self) -> Iterator[t.Self]:
+    def opened(self) -> Iterator[Self]:
         """Close the console at the end."""
         try:
             yield self

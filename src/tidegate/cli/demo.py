@@ -9,8 +9,8 @@ import json
 import os
 import statistics
 import time
-import typing as t
 from collections.abc import AsyncIterator, Iterator
+from typing import Any, cast
 
 from ..asyncio.client import ClientConnection, connect
 from ..asyncio.server import Server, ServerConnection, serve
@@ -206,7 +206,7 @@ async def exchange_messages(connection: ClientConnection) -> None:
     note("ping", f"answered in {milliseconds(latency)}")
 
 
-async def send_each(connection: ClientConnection, messages: list[t.Any]) -> str:
+async def send_each(connection: ClientConnection, messages: list[Any]) -> str:
     """Send messages one by one; say how many, and from how long to how long."""
     for message in messages:
         await connection.send(message)
@@ -252,7 +252,7 @@ async def measure(connection: ClientConnection) -> None:
 class CountingTransport:
     """A transport that counts the bytes that are written to it."""
 
-    def __init__(self, transport: t.Any) -> None:
+    def __init__(self, transport: Any) -> None:
         self.transport = transport
         self.size = 0
 
@@ -264,7 +264,7 @@ class CountingTransport:
         self.size += sum(map(len, writes))
         self.transport.writelines(writes)
 
-    def __getattr__(self, name: str) -> t.Any:
+    def __getattr__(self, name: str) -> Any:
         return getattr(self.transport, name)
 
 
@@ -273,7 +273,7 @@ def counted(connection: ClientConnection) -> Iterator[CountingTransport]:
     """Count the bytes that a connection writes."""
     transport = connection.transport
     counter = CountingTransport(transport)
-    connection.transport = t.cast("asyncio.Transport", counter)
+    connection.transport = cast("asyncio.Transport", counter)
     try:
         yield counter
     finally:
@@ -286,7 +286,7 @@ def check(right: bool, what: str) -> None:
         raise DemoFailed(f"{what} did not come back as it should")
 
 
-def address(name: t.Any) -> str:
+def address(name: Any) -> str:
     """Give the address of a socket in one word."""
     host, port = name[:2]
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

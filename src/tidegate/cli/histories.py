@@ -6,10 +6,11 @@ import contextlib
 import os
 import sys
 import tempfile
-import typing as t
+from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from prompt_toolkit.history import History
 
 __all__ = ["open_history"]
@@ -50,7 +51,7 @@ def open_history(lasting: bool) -> History:
             with contextlib.suppress(OSError):
                 super().store_string(string)
 
-        def load_history_strings(self) -> t.Iterable[str]:
+        def load_history_strings(self) -> Iterable[str]:
             with contextlib.suppress(OSError):
                 yield from super().load_history_strings()
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import re
-import typing as t
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from ..asyncio.client import ClientConnection
     from .consoles import Console
 

@@ -43,7 +43,7 @@ cdef class Link:
     cdef public object protocol
     cdef public object _logger
     cdef public Life life
-    cdef FrameReader reader
+    cdef FrameReader frame_reader
     cdef FrameWriter writer
     cdef public bint opening
     # reading

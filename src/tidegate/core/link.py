@@ -112,7 +112,7 @@ class Link:
         self.protocol: Protocol = protocol
         self._logger: LoggerLike = protocol.logger
         self.life = life
-        self.reader = protocol.frame_reader
+        self.frame_reader = protocol.frame_reader
         self.writer = protocol.frame_writer
         self.opening = self.writer.state == 0
         if not self.opening:
@@ -193,7 +193,7 @@ class Link:
 
     def counters(self) -> tuple[int, int, int, int, int]:
         """Give what `tidegate.core.tally.ConnectionStats` has, in its order."""
-        reader = self.reader
+        reader = self.frame_reader
         writer = self.writer
         sent = 0 if self.opening else self.written + writer.pending - self.preamble
         return (
@@ -220,7 +220,7 @@ class Link:
         if self.opening:
             self.opening_received(data)
             return
-        self.reader.feed(data)
+        self.frame_reader.feed(data)
         self.received()
 
     def opening_received(self, data: bytes) -> None:
@@ -265,7 +265,7 @@ class Link:
 
     def read(self) -> None:
         """Give what was received to whoever waits for it, and queue the rest."""
-        reader = self.reader
+        reader = self.frame_reader
         if self.listener is not None:
             self.read_for_listener(self.listener)
             return
@@ -319,7 +319,7 @@ class Link:
             return False
         if self.burst & (CLOCK_EVERY - 1) or monotonic() - self.burst_start < BUDGET:
             return False
-        return bool(self.reader.held) or self.reader.unread() > 0
+        return bool(self.frame_reader.held) or self.frame_reader.unread() > 0
 
     def yield_turn(self) -> None:
         """Give the event loop its turn before what was received is read on."""
@@ -334,7 +334,7 @@ class Link:
 
     def next_message(self, join: bool) -> Any:
         """Read a message; None if there is none. Control frames are dealt with on the way."""
-        reader = self.reader
+        reader = self.frame_reader
         while True:
             try:
                 message = reader.next_message(join)
@@ -359,7 +359,7 @@ class Link:
 
     def read_ahead(self) -> None:
         """Read messages that nobody waits for, up to the limit."""
-        reader = self.reader
+        reader = self.frame_reader
         life = self.life
         while True:
             wanted = self.reception == WAITING and not reader.has_message()
@@ -393,7 +393,7 @@ class Link:
 
     def took_message(self) -> None:
         """Read on when there is room in the queue again."""
-        if self.hold & QUEUE and self.reader.held <= self.low:
+        if self.hold & QUEUE and self.frame_reader.held <= self.low:
             self.read_ahead()
             self.settle()
         if self.life.state == LEFT or self.life.state == FAILING:
@@ -407,7 +407,7 @@ class Link:
 
     def take(self) -> Any:
         """Take the next message; None if there is none, of which `nothing_to_take` tells more."""
-        reader = self.reader
+        reader = self.frame_reader
         if reader.held and reader.has_message():
             message = reader.pop()
             self.took_message()
@@ -498,8 +498,8 @@ class Link:
 
     def failed(self, exc: Exception) -> None:
         """Fail the connection, but not before the messages that came first were received."""
-        self.reader.stop()
-        if self.reader.has_message() and self.life.enter(FAILING):
+        self.frame_reader.stop()
+        if self.frame_reader.has_message() and self.life.enter(FAILING):
             self.failure = exc
         else:
             self.receive_failed(exc)
@@ -519,7 +519,7 @@ class Link:
         """Fail the connection, from which the program wants text and got something else."""
         if self.life.state != GONE:
             self.receive_failed(exc)
-            self.reader.drop()
+            self.frame_reader.drop()
 
     # The end
 
@@ -593,7 +593,7 @@ class Link:
 
     def read_rest(self) -> None:
         """Queue all that was received, because nothing more comes."""
-        if not self.opening and self.reader.unread():
+        if not self.opening and self.frame_reader.unread():
             high, self.high = self.high, NO_LIMIT
             self.received()
             self.high = high
@@ -631,7 +631,7 @@ class Link:
             tell("lost", self)
         if self.reception == GAVE_UP:
             self.reception = NOBODY
-            self.reader.drop()
+            self.frame_reader.drop()
         self.writer.take()
         for extension in self.protocol.extensions:
             if isinstance(extension, PerMessageDeflate):
@@ -788,8 +788,8 @@ class Link:
             and self.writer.pending < MOST_PENDING
             and (
                 self.listener is not None
-                or self.reader.has_whole()
-                or (self.reader.held and self.reader.has_message())
+                or self.frame_reader.has_whole()
+                or (self.frame_reader.held and self.frame_reader.has_message())
             )
         ):
             return

@@ -30,7 +30,7 @@ class Pieces:
     def __init__(self, link: Any, decode: bool | None) -> None:
         link.start_streaming()
         self.link: Link = link
-        self.reader = link.protocol.frame_reader
+        self.frame_reader = link.protocol.frame_reader
         self.decode = decode
         self.decoder: codecs.IncrementalDecoder | None = None
         self.begun = False
@@ -45,7 +45,7 @@ class Pieces:
             ConnectionClosed: if the connection is closed.
 
         """
-        link, reader = self.link, self.reader
+        link, reader = self.link, self.frame_reader
         while not self.wrong:
             fragment = reader.pop_fragment()
             if fragment is None:

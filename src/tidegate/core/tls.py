@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import ssl
-import typing as t
+from typing import cast
 
 __all__ = ["TLS", "cut_off"]
 
@@ -119,7 +119,7 @@ class TLS:
             asked = room - size
             try:
                 # Into a buffer, it gives the size.
-                n = t.cast("int", self.read(asked, view[size:] if size else view))
+                n = cast("int", self.read(asked, view[size:] if size else view))
             except ssl.SSLWantReadError:
                 break
             except ssl.SSLZeroReturnError:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import heapq
 import threading
-import typing as t
 import weakref
+from typing import Protocol
 
 __all__ = ["KEPT", "ContextHolder", "KeptContexts"]
 
 
-class ContextHolder(t.Protocol):
+class ContextHolder(Protocol):
     """What has a compressor or a decompressor, and could make another one from its window."""
 
     used: bool

@@ -16,8 +16,8 @@ compressor of zlib-ng that is made for it.
 from __future__ import annotations
 
 import os
-import typing as t
 import zlib
+from typing import Any
 
 from ..exceptions import InvalidData, PayloadTooBig, ProtocolError
 from ..signatures import ClassSignature
@@ -26,7 +26,7 @@ from .contexts import KEPT
 
 __all__ = ["FAST_ZLIB", "MessageDeflater", "MessageInflater"]
 
-FAST_ZLIB: t.Any = zlib
+FAST_ZLIB: Any = zlib
 """The faster module, for long messages and large windows: zlib-ng where it is installed.
 
 The environment variable ``TIDEGATE_ZLIB=stdlib`` makes it the one of the standard library.
@@ -69,7 +69,7 @@ _BYTES_PER_FINAL_BLOCK = 1024
 _PIECE_SIZE = 4096
 
 
-def _choose_zlib(window_bits: int, place: int) -> t.Any:
+def _choose_zlib(window_bits: int, place: int) -> Any:
     """Give the module for a context that is kept in a place of `KEPT`."""
     return FAST_ZLIB if place < _FAST_PLACES or window_bits > _MAX_SMALL_WINDOW_BITS else zlib
 
@@ -89,7 +89,7 @@ def _cut_window(window: bytearray, size: int) -> bytes:
     return bytes(window[max(len(window) - size, 0) :])
 
 
-def _stands(inflater: t.Any, blocks: bytes) -> bool:
+def _stands(inflater: Any, blocks: bytes) -> bool:
     """Say whether an inflater takes empty blocks for what they are."""
     try:
         return not inflater.decompress(blocks, 1) and not inflater.eof
@@ -129,22 +129,22 @@ class MessageDeflater:
     __signature__ = ClassSignature()
 
     def __init__(
-        self, window_bits: int, no_context_takeover: bool, settings: dict[str, t.Any]
+        self, window_bits: int, no_context_takeover: bool, settings: dict[str, Any]
     ) -> None:
         self.window_bits = window_bits
         self.window_size = 1 << window_bits
         self.no_context_takeover = no_context_takeover
         self.settings = settings
         # The compressor that is kept, its place among all that are, and what it is made with there.
-        self._compressor: t.Any = None
+        self._compressor: Any = None
         self._place = -1
-        self._zlib: t.Any = None
+        self._zlib: Any = None
         self.used = False
         # What the next message can refer to. It's made late because most connections are idle.
         self._window: bytearray | None = None
         # The compressor of the message that is being sent in fragments.
-        self._current: t.Any = None
-        self._key: tuple[t.Any, ...] | None = None
+        self._current: Any = None
+        self._key: tuple[Any, ...] | None = None
 
     def compress(self, data: BytesLike) -> bytes:
         """Compress a whole message.
@@ -200,7 +200,7 @@ class MessageDeflater:
         return compressed[: len(compressed) - 4]
 
     @property
-    def key(self) -> tuple[t.Any, ...]:
+    def key(self) -> tuple[Any, ...]:
         """What the result of `compress_alone` depends on besides the data."""
         if self._key is None:
             self._key = (self.window_bits, *sorted(self.settings.items()))
@@ -228,7 +228,7 @@ class MessageDeflater:
         self._compressor = None
         self._place = -1
 
-    def _choose_alone(self, size: int) -> t.Any:
+    def _choose_alone(self, size: int) -> Any:
         """Give the module for a message of ``size`` bytes by itself."""
         return zlib if self._is_short(size) else FAST_ZLIB
 
@@ -236,14 +236,14 @@ class MessageDeflater:
         """Say whether making a compressor of zlib-ng for a message takes longer than it saves."""
         return self.window_bits <= _MAX_SMALL_WINDOW_BITS and size <= self.window_size // 4
 
-    def _make(self, module: t.Any, window: bytearray | None) -> t.Any:
+    def _make(self, module: Any, window: bytearray | None) -> Any:
         """Make a compressor that refers to what a window has, if there is one."""
         if not window:
             return module.compressobj(wbits=-self.window_bits, **self.settings)
         zdict = _cut_window(window, self.window_size)
         return module.compressobj(wbits=-self.window_bits, zdict=zdict, **self.settings)
 
-    def _begin(self, size: int) -> t.Any:
+    def _begin(self, size: int) -> Any:
         """Give the compressor for a message of ``size`` bytes, or one that begins with so many."""
         if self.no_context_takeover:
             return self._make(self._choose_alone(size), None)
@@ -265,7 +265,7 @@ class MessageDeflater:
             self._window = bytearray()
         _extend_window(self._window, self.window_size, data)
 
-    def _end(self, compressor: t.Any) -> None:
+    def _end(self, compressor: Any) -> None:
         """Let go of the compressor that is kept if it didn't see this message."""
         if compressor is not self._compressor:
             self._compressor = None
@@ -307,9 +307,9 @@ class MessageInflater:
         self.window_size = 1 << self.window_bits
         self.no_context_takeover = no_context_takeover
         # The inflater, its place among the contexts that are kept, and what it is made with.
-        self._inflater: t.Any = None
+        self._inflater: Any = None
         self._place = -1
-        self._zlib: t.Any = None
+        self._zlib: Any = None
         self.used = False
         # The last bytes that came out, as many as the window has, or some more: an inflater doesn't
         # show its window, and the next one has to have it after a final block.
@@ -401,7 +401,7 @@ class MessageInflater:
             self._check_end(self._inflater, len(data) == 0)
         return inflated
 
-    def _check_end(self, inflater: t.Any, empty: bool) -> None:
+    def _check_end(self, inflater: Any, empty: bool) -> None:
         """Inflate the tail, and refuse a message that ends within a block.
 
         Args:
@@ -418,7 +418,7 @@ class MessageInflater:
         """Inflate what is behind a final block, up to one byte more than ``max_length``."""
         self._count_final_block()
         inflated = bytearray()
-        inflater: t.Any = None
+        inflater: Any = None
         view = memoryview(data)
         pos = 0
         while pos < len(data) and (max_length is None or len(inflated) <= max_length):
@@ -446,7 +446,7 @@ class MessageInflater:
         if self._final_blocks > _MAX_FINAL_BLOCKS + self._received // _BYTES_PER_FINAL_BLOCK:
             raise ProtocolError("too many final blocks in a compressed message")
 
-    def _make(self) -> t.Any:
+    def _make(self) -> Any:
         """Make an inflater that has the window of the one before."""
         if not self._window:
             return self._zlib.decompressobj(wbits=-self.window_bits)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import typing as t
 import zlib
 from collections.abc import Sequence
+from typing import Any, Literal
 
 from .. import frames
 from ..exceptions import (
@@ -60,7 +60,7 @@ class PerMessageDeflate(Extension):
         local_no_context_takeover: bool,
         remote_max_window_bits: int,
         local_max_window_bits: int,
-        compress_settings: dict[t.Any, t.Any] | None = None,
+        compress_settings: dict[Any, Any] | None = None,
     ) -> None:
         _check_window_bits("remote_max_window_bits", remote_max_window_bits, 8)
         _check_window_bits("local_max_window_bits", local_max_window_bits, 9)
@@ -151,7 +151,7 @@ def _check_window_bits(name: str, bits: int, least: int) -> None:
         raise ValueError(f"{name} must be between {least} and 15")
 
 
-def _check_compress_settings(name: str, compress_settings: dict[str, t.Any] | None) -> None:
+def _check_compress_settings(name: str, compress_settings: dict[str, Any] | None) -> None:
     if compress_settings and "wbits" in compress_settings:
         raise ValueError(f"compress_settings must not include wbits, set {name} instead")
 
@@ -160,7 +160,7 @@ def _build_parameters(
     server_no_context_takeover: bool,
     client_no_context_takeover: bool,
     server_max_window_bits: int | None,
-    client_max_window_bits: int | t.Literal[True] | None,
+    client_max_window_bits: int | Literal[True] | None,
 ) -> list[ExtensionParameter]:
     """Give the parameters of an offer or an answer."""
     params: list[ExtensionParameter] = []
@@ -179,7 +179,7 @@ def _build_parameters(
 
 def _extract_parameters(
     params: Sequence[ExtensionParameter], *, is_server: bool
-) -> tuple[bool, bool, int | None, int | t.Literal[True] | None]:
+) -> tuple[bool, bool, int | None, int | Literal[True] | None]:
     """Give what the parameters of an offer or an answer say (RFC 7692, section 7.1).
 
     Raises:
@@ -187,7 +187,7 @@ def _extract_parameters(
         InvalidParameterName: if one isn't known.
         InvalidParameterValue: if one has a value that it cannot have.
     """
-    values: dict[str, int | t.Literal[True]] = {}
+    values: dict[str, int | Literal[True]] = {}
     for name, value in params:
         if name in values:
             raise DuplicateParameter(name)
@@ -240,8 +240,8 @@ class ClientPerMessageDeflateFactory(ClientExtensionFactory):
         server_no_context_takeover: bool = False,
         client_no_context_takeover: bool = False,
         server_max_window_bits: int | None = None,
-        client_max_window_bits: int | t.Literal[True] | None = True,
-        compress_settings: dict[str, t.Any] | None = None,
+        client_max_window_bits: int | Literal[True] | None = True,
+        compress_settings: dict[str, Any] | None = None,
     ) -> None:
         if server_max_window_bits is not None:
             _check_window_bits("server_max_window_bits", server_max_window_bits, 8)
@@ -347,7 +347,7 @@ class ServerPerMessageDeflateFactory(ServerExtensionFactory):
         client_no_context_takeover: bool = False,
         server_max_window_bits: int | None = None,
         client_max_window_bits: int | None = None,
-        compress_settings: dict[str, t.Any] | None = None,
+        compress_settings: dict[str, Any] | None = None,
         require_client_max_window_bits: bool = False,
     ) -> None:
         if server_max_window_bits is not None:

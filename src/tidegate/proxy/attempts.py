@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import typing as t
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 from ..exceptions import ProxyError
 from ..typing import LoggerLike
@@ -21,7 +21,7 @@ __all__ = ["Attempt", "Attempts", "check_proxy_tls", "tunnel_options", "where_to
 
 
 def where_to(
-    uri: str, arguments: Mapping[str, t.Any], options: Mapping[str, t.Any]
+    uri: str, arguments: Mapping[str, Any], options: Mapping[str, Any]
 ) -> tuple[Target, Options]:
     """Give what a way is chosen by.
 
@@ -40,7 +40,7 @@ def where_to(
     return target, choice
 
 
-def check_proxy_tls(proxy: ProxyLike, options: Mapping[str, t.Any], route: Route) -> None:
+def check_proxy_tls(proxy: ProxyLike, options: Mapping[str, Any], route: Route) -> None:
     """Refuse TLS with a proxy that has none, where there can be no other proxy, and none with TLS.
 
     Raises:
@@ -59,7 +59,7 @@ def check_proxy_tls(proxy: ProxyLike, options: Mapping[str, t.Any], route: Route
         raise ValueError(f"proxy_ssl argument is incompatible with {scheme}:// proxy")
 
 
-def tunnel_options(options: Mapping[str, t.Any]) -> dict[str, t.Any]:
+def tunnel_options(options: Mapping[str, Any]) -> dict[str, Any]:
     """Give those of the arguments about proxies that a tunnel takes."""
     names = ("proxy_ssl", "proxy_server_hostname")
     return {name: value for name, value in options.items() if name in names}
@@ -104,7 +104,7 @@ class Attempts:
         self,
         route: Route,
         open_timeout: float | None,
-        options: Mapping[str, t.Any],
+        options: Mapping[str, Any],
         logger: LoggerLike,
     ) -> None:
         self.routes = (route, *route.alternatives)

@@ -6,8 +6,8 @@ import dataclasses
 import inspect
 import threading
 import time
-import typing as t
 from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from typing import Any
 
 from ..datastructures import HeadersLike
 from ..exceptions import (
@@ -122,7 +122,7 @@ class Options:
     loopback: bool | None = None
 
     def apply(self, proxy: Proxy) -> Proxy:
-        changes: dict[str, t.Any] = {}
+        changes: dict[str, Any] = {}
         if self.headers is not None and proxy.headers is None and proxy.is_http:
             changes["headers"] = self.headers
         if self.auth is not None and proxy.auth is None and proxy.username is None:
@@ -198,7 +198,7 @@ def choosing(
     ]
 
 
-def find_key(mapping: Mapping[str, t.Any], ws_uri: WebSocketURI, target: Target) -> str | None:
+def find_key(mapping: Mapping[str, Any], ws_uri: WebSocketURI, target: Target) -> str | None:
     """Give the key that fits a server best: its port, its host, the longest suffix, the scheme."""
     host = normalize(target.host)
     scheme = "wss" if ws_uri.secure else "ws"

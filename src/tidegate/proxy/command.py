@@ -10,8 +10,8 @@ import os
 import re
 import socket
 import sys
-import typing as t
 from pathlib import Path
+from typing import Any
 
 from ..core.dialling import WEBSOCKET_SCHEMES
 from ..exceptions import InvalidProxy, InvalidURI, WebSocketException
@@ -198,7 +198,7 @@ class Probe:
     """
 
     route: str
-    steps: list[dict[str, t.Any]] = dataclasses.field(default_factory=list)
+    steps: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     error: str | None = None
     hint: str | None = None
 

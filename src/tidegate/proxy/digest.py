@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import secrets
 import threading
-import typing as t
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any, cast
 
 from .auth import Auth, AuthFlow, ConnectRequest
 from .challenges import Challenge
@@ -49,7 +49,7 @@ class DigestAuth(Auth):
                 value = nonce.authorization(self, request.target)
 
 
-DIGESTS: dict[str, Callable[[bytes], t.Any]] = {
+DIGESTS: dict[str, Callable[[bytes], Any]] = {
     "MD5": lambda data: hashlib.md5(data, usedforsecurity=False),
     "SHA-256": hashlib.sha256,
     "SHA-512-256": lambda data: hashlib.new("sha512_256", data),
@@ -96,7 +96,7 @@ class DigestNonce:
 
     def hash(self, *parts: str) -> str:
         encoded = ":".join(parts).encode(errors="surrogateescape")
-        return t.cast(str, self.digest(encoded).hexdigest())
+        return cast(str, self.digest(encoded).hexdigest())
 
     def authorization(self, auth: DigestAuth, target: str) -> str:
         """Give the value of ``Proxy-Authorization`` for the next request to ``target``."""

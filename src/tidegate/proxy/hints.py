@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-import typing as t
+from typing import TYPE_CHECKING
 
 from ..hints import (
     CLOSED,
@@ -27,7 +27,7 @@ from .negotiate import is_available as is_negotiate_available
 from .steps import AUTHENTICATE, CONNECT, CONNECT_TCP, HANDSHAKE, PROXY_TLS, SERVER_TLS
 from .url import Proxy
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from ..exceptions import InvalidMessage
     from ..http11 import Response
     from .auth import Auth

@@ -20,8 +20,8 @@ What comes out is one of three:
 from __future__ import annotations
 
 import enum
-import typing as t
 from collections.abc import Generator
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..exceptions import InvalidProxyMessage, ProxyError
 from ..headers import build_host
@@ -29,13 +29,13 @@ from ..printable import printable
 from .hints import hint_for_silence
 from .url import Proxy
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from ..http11 import Response
 
 __all__ = ["Hop", "HopState", "Target"]
 
 
-class Target(t.NamedTuple):
+class Target(NamedTuple):
     """Where a tunnel leads to: the server, or the next proxy."""
 
     host: str

@@ -8,8 +8,8 @@ import os
 import socket
 import ssl
 import time
-import typing as t
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, ClassVar
 
 from ..datastructures import Headers
 from ..exceptions import (
@@ -43,7 +43,7 @@ from .steps import (
 )
 from .url import Proxy
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from ..http11 import Response
 
 __all__ = ["Passage", "Step", "Timeouts", "check_silence"]
@@ -87,8 +87,8 @@ class Timeouts:
     handshake: float | None = None
 
     # Without an open_timeout, too, nothing waits for ever.
-    LONGEST: t.ClassVar[float] = 60
-    SHARE: t.ClassVar[float] = 0.75
+    LONGEST: ClassVar[float] = 60
+    SHARE: ClassVar[float] = 0.75
 
     def limit(self, step: str, remaining: float | None) -> float:
         """Give how long a step may take when ``remaining`` seconds are left of open_timeout."""

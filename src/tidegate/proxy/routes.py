@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import typing as t
+from typing import Any
 
 from ..uri import WebSocketURI
 from .hop import Hop, Target
@@ -84,7 +84,7 @@ class Route:
             lines.append(f"otherwise: {'direct' if route.proxy is None else route.proxy}")
         return "\n".join(lines)
 
-    def as_dict(self) -> dict[str, t.Any]:
+    def as_dict(self) -> dict[str, Any]:
         """Give the same as `explain` for programs, in what JSON can hold."""
         return {
             "uri": str(self).rpartition(" -> ")[2],

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import ssl
-import typing as t
 from collections.abc import Mapping
+from typing import Any
 
 from .routes import Route
 from .url import SSLLike, a
@@ -13,7 +13,7 @@ from .url import SSLLike, a
 __all__ = ["check_needed_tls", "make_context"]
 
 
-def check_needed_tls(route: Route, options: Mapping[str, t.Any]) -> None:
+def check_needed_tls(route: Route, options: Mapping[str, Any]) -> None:
     """Refuse a ``proxy_ssl`` of None for a proxy behind TLS, as ``ssl`` is for a ``wss://`` URI.
 
     Args:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import os
 import ssl as ssl_module
-import typing as t
 import urllib.parse
+from typing import TYPE_CHECKING, NoReturn
 
 from ..datastructures import HeadersLike
 from ..exceptions import InvalidProxy
@@ -14,7 +14,7 @@ from ..printable import without_user_info
 from ..uri import ESCAPE
 from .addresses import parse_address
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from .credentials import AuthLike
 
 __all__ = ["DEFAULT_PORTS", "SCHEMES", "Proxy", "parse_proxy", "parse_proxy_url"]
@@ -105,7 +105,7 @@ class Proxy:
         if self.ssl and not self.tls:
             raise ValueError(f"ssl argument is incompatible with {a(self.scheme)}:// proxy")
 
-    def refuse(self, why: str) -> t.NoReturn:
+    def refuse(self, why: str) -> NoReturn:
         """Say why it can't be used.
 
         Raises:

@@ -5,7 +5,7 @@ It needs nothing of the rest of the package, and works for any TCP server.
 
 from __future__ import annotations
 
-import typing as t
+from typing import TYPE_CHECKING
 
 from .base import ProxyProtocol, ProxyProtocolIncompleteError, ProxyProtocolWantRead
 from .errors import ProxyProtocolChecksumError, ProxyProtocolSyntaxError
@@ -15,7 +15,7 @@ from .parser import bytes_needed, parse, parse_datagram
 from .policy import ProxyPolicy
 from .streams import start_server, start_unix_server
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from .builder import build
 else:
     from . import build

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import typing as t
 from abc import ABCMeta, abstractmethod
+from typing import TYPE_CHECKING
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from .result import ProxyResult
 
 __all__ = ["ProxyProtocol", "ProxyProtocolIncompleteError", "ProxyProtocolWantRead"]

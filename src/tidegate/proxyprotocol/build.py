@@ -9,9 +9,9 @@ from __future__ import annotations
 import socket
 import sys
 import types
-import typing as t
 from ipaddress import IPv4Address, IPv6Address
 from ssl import SSLObject, SSLSocket
+from typing import Any
 
 from . import builder
 from .result import (
@@ -92,7 +92,7 @@ def tlv_for(
 
 
 def result_for(
-    sock: socket.socket, peername: t.Any, sockname: t.Any, tlv: ProxyProtocolTLV
+    sock: socket.socket, peername: Any, sockname: Any, tlv: ProxyProtocolTLV
 ) -> ProxyResult:
     protocol = socket.SocketKind(sock.type)
     if sock.family == socket.AF_INET:
@@ -114,7 +114,7 @@ def result_for(
     return ProxyResultUnknown(tlv=tlv)
 
 
-def common_name(peercert: t.Any) -> str | None:
+def common_name(peercert: Any) -> str | None:
     """Give the Common Name of the subject of a certificate."""
     for relative_name in (peercert or {}).get("subject", ()):
         for key, value in relative_name:

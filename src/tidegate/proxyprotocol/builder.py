@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
-import typing as t
+from typing import Any, cast
 
 from .crc32c import crc32c as crc32c_of
 from .header import SIGNATURE, Header
@@ -44,7 +44,7 @@ def build(header: Header, *, version: int | None = None, crc32c: bool | None = N
 
 def build_v1(header: Header) -> bytes:
     if header.protocol == "STREAM" and header.family in ("AF_INET", "AF_INET6"):
-        (source, source_port), (destination, destination_port) = t.cast(
+        (source, source_port), (destination, destination_port) = cast(
             tuple[tuple[str, int], tuple[str, int]], (header.source, header.destination)
         )
         family = "TCP4" if header.family == "AF_INET" else "TCP6"
@@ -88,14 +88,14 @@ def pack_addresses(header: Header) -> bytes:
     if header.family == "AF_UNSPEC":
         return b""
     if header.family == "AF_UNIX":
-        source, destination = t.cast(tuple[str, str], (header.source, header.destination))
+        source, destination = cast(tuple[str, str], (header.source, header.destination))
         return struct.pack(
             "108s108s",
             source.encode("utf-8", "surrogateescape"),
             destination.encode("utf-8", "surrogateescape"),
         )
     family = socket.AF_INET if header.family == "AF_INET" else socket.AF_INET6
-    (source, source_port), (destination, destination_port) = t.cast(
+    (source, source_port), (destination, destination_port) = cast(
         tuple[tuple[str, int], tuple[str, int]], (header.source, header.destination)
     )
     return b"".join(
@@ -107,7 +107,7 @@ def pack_addresses(header: Header) -> bytes:
     )
 
 
-def announcement(header: bool | Header, source: t.Any, destination: t.Any) -> bytes:
+def announcement(header: bool | Header, source: Any, destination: Any) -> bytes:
     """Give the header that a client begins with.
 
     Args:

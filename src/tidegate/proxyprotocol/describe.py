@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import typing as t
+from typing import Any
 
 from ..printable import printable
 from .header import Header
@@ -87,7 +87,7 @@ def as_text(kind: int, value: bytes) -> str | None:
     return text if text.isprintable() else None
 
 
-def to_json(header: Header) -> dict[str, t.Any]:
+def to_json(header: Header) -> dict[str, Any]:
     """Give what a header says, in what JSON has."""
     return {
         "version": header.version,
@@ -101,8 +101,8 @@ def to_json(header: Header) -> dict[str, t.Any]:
     }
 
 
-def tlv_to_json(kind: int, value: bytes) -> dict[str, t.Any]:
-    result: dict[str, t.Any] = {"type": kind, "name": name_of(kind), "value": value.hex()}
+def tlv_to_json(kind: int, value: bytes) -> dict[str, Any]:
+    result: dict[str, Any] = {"type": kind, "name": name_of(kind), "value": value.hex()}
     text = as_text(kind, value)
     if kind == Type.PP2_TYPE_SSL:
         ssl = ProxyProtocolSSLTLV(value)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import typing as t
 from abc import ABCMeta, abstractmethod
 from collections.abc import Mapping, Sequence
 from ipaddress import IPv4Address, IPv4Network
+from typing import ClassVar
 
 from .sock import SocketInfo
 
@@ -100,7 +100,7 @@ class SpamhausDnsbl(BasicDnsbl):
 
     __slots__ = ()
 
-    PAGES: t.ClassVar[Mapping[IPv4Address, str]] = {
+    PAGES: ClassVar[Mapping[IPv4Address, str]] = {
         IPv4Address(f"127.0.0.{octet}"): f"https://www.spamhaus.org/{name}/"
         for octet, name in (
             (2, "sbl"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import typing as t
+from typing import Any
 
 __all__ = ["ProxyProtocolChecksumError", "ProxyProtocolSyntaxError"]
 
@@ -18,6 +18,6 @@ class ProxyProtocolChecksumError(ProxyProtocolSyntaxError):
         result: what the header says, all of it doubtful.
     """
 
-    def __init__(self, result: t.Any = None) -> None:
+    def __init__(self, result: Any = None) -> None:
         super().__init__("the CRC-32C that the header carries isn't that of its bytes")
         self.result = result

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import typing as t
 from collections.abc import Callable, Iterable, Iterator
+from typing import Literal, Protocol
 
 from .addresses import canonical_ip
 from .policy import Trust, TrustedPeers, socket_address
@@ -16,7 +16,7 @@ from .typing import SockAddr
 
 __all__ = ["ForwardedPolicy", "ForwardedRequest"]
 
-HeaderName = t.Literal["Forwarded", "X-Forwarded-For"]
+HeaderName = Literal["Forwarded", "X-Forwarded-For"]
 
 # RFC 9110, section 5.6: token, quoted-string
 TOKEN = r"[-!#$%&'*+.^_`|~0-9A-Za-z]+"
@@ -33,7 +33,7 @@ HOST = re.compile(r"[-._~0-9A-Za-z!$&'()*+;=%]+(?::[0-9]*)?|\[[0-9A-Fa-f:.]+\](?
 SCHEME = re.compile(r"[A-Za-z][-+.0-9A-Za-z]*")
 
 
-class SupportsGetAll(t.Protocol):
+class SupportsGetAll(Protocol):
     """The headers of a request, as far as they are needed."""
 
     def get_all(self, name: str, /) -> list[str]: ...

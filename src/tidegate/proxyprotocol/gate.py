@@ -11,9 +11,9 @@ import functools
 import logging
 import socket
 import sys
-import typing as t
 from collections.abc import Callable
 from ssl import SSLContext
+from typing import TYPE_CHECKING, Any, cast
 
 from ..feeding import feed
 from ..printable import printable
@@ -23,7 +23,7 @@ from .intake import Intake
 from .policy import Endpoints, ProxyPolicy
 from .sock import text_of
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from ..core.limits import Limits
 
 __all__ = ["HeaderGate"]
@@ -79,7 +79,7 @@ class HeaderGate:
         self.policy = policy
         self.factory = factory
         self.ssl = ssl
-        self.tls_options: dict[str, t.Any] = {
+        self.tls_options: dict[str, Any] = {
             "ssl_handshake_timeout": ssl_handshake_timeout,
             "ssl_shutdown_timeout": ssl_shutdown_timeout,
         }
@@ -133,7 +133,7 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         self.successor: asyncio.BaseProtocol | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = t.cast(asyncio.Transport, transport)
+        self.transport = cast(asyncio.Transport, transport)
         self.peername = transport.get_extra_info("peername")
         try:
             self.admit()
@@ -177,7 +177,7 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         )
         transport.abort()
 
-    def get_buffer(self, sizehint: int) -> t.Any:
+    def get_buffer(self, sizehint: int) -> Any:
         if isinstance(self.successor, asyncio.BufferedProtocol):
             return self.successor.get_buffer(sizehint)
         gate = self.gate
@@ -285,7 +285,7 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         task.add_done_callback(functools.partial(self.tls_begun, address))
 
     def handshake_over(
-        self, header: Header | None, address: t.Any, exc: BaseException | None
+        self, header: Header | None, address: Any, exc: BaseException | None
     ) -> None:
         self.gate.shaking.discard(self.transport)
         if self.gate.limits is not None:
@@ -293,7 +293,7 @@ class HeaderProtocol(asyncio.BufferedProtocol):
         if exc is not None and not is_health_check(header):
             self.log(f"failed to begin TLS: {exc}")
 
-    def tls_begun(self, address: t.Any, task: asyncio.Task[None]) -> None:
+    def tls_begun(self, address: Any, task: asyncio.Task[None]) -> None:
         self.gate.handshakes.discard(task)
         if self.gate.limits is not None:
             self.gate.limits.release(address)

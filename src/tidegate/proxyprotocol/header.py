@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Iterable
+from typing import Any
 
 from ..signatures import ClassSignature
 from .addresses import canonical_ip
@@ -96,7 +96,7 @@ def check_utf8(what: str, value: bytes) -> None:
         raise ProxyProtocolSyntaxError(f"the {what} isn't UTF-8: {value!r}") from None
 
 
-def canonical_address(address: t.Any) -> tuple[str, Address]:
+def canonical_address(address: Any) -> tuple[str, Address]:
     """Give the family of an address, and the address as the parser writes it.
 
     Args:
@@ -153,8 +153,8 @@ class Header:
         command: str = "PROXY",
         family: str | None = None,
         protocol: str | None = None,
-        source: t.Any = None,
-        destination: t.Any = None,
+        source: Any = None,
+        destination: Any = None,
         tlvs: Iterable[tuple[int, bytes]] = (),
     ) -> None:
         if version not in (1, 2):
@@ -268,7 +268,7 @@ class Header:
                 return int.from_bytes(value)
         return None
 
-    def replace(self, **changes: t.Any) -> Header:
+    def replace(self, **changes: Any) -> Header:
         """Give this header with some of the arguments of :class:`Header` changed.
 
         Raises:
@@ -292,7 +292,7 @@ class Header:
             return self.replace(tlvs=tlvs)
         return Header(self.version, "PROXY" if self.version == 1 else "LOCAL", tlvs=tlvs)
 
-    def _fields(self) -> tuple[t.Any, ...]:
+    def _fields(self) -> tuple[Any, ...]:
         return (
             self.version,
             self.command,
@@ -318,7 +318,7 @@ class Header:
             f" destination={self.destination!r}, tlvs={self.tlvs!r})"
         )
 
-    def __reduce__(self) -> t.Any:
+    def __reduce__(self) -> Any:
         return Header, self._fields()
 
 

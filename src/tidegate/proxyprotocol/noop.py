@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import typing as t
+from typing import NoReturn
 
 from .base import ProxyProtocol
 from .result import ProxyResult, ProxyResultLocal
@@ -15,7 +15,7 @@ class ProxyProtocolNoop(ProxyProtocol):
 
     __slots__ = ()
 
-    def is_valid(self, signature: bytes) -> t.NoReturn:
+    def is_valid(self, signature: bytes) -> NoReturn:
         raise NotImplementedError("nothing tells a connection without a header from others")
 
     def unpack(self, data: bytes) -> ProxyResultLocal:

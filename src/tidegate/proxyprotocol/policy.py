@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import typing as t
 from collections.abc import Callable, Collection, Iterable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from typing import Any, Literal
 
 from .header import Header
 from .line import MAX_LINE
@@ -14,10 +14,10 @@ from .typing import SockAddr
 
 __all__ = ["Counters", "Decision", "Endpoints", "ProxyPolicy", "TrustedPeers"]
 
-Decision = t.Literal["require", "plain", "reject"]
+Decision = Literal["require", "plain", "reject"]
 """A header must come first; there is none, and none is looked for; nothing is taken."""
 
-Trust = t.Literal["anyone"] | Iterable[str | IPv4Network | IPv6Network | IPv4Address | IPv6Address]
+Trust = Literal["anyone"] | Iterable[str | IPv4Network | IPv6Network | IPv4Address | IPv6Address]
 
 # How many addresses a policy remembers its decision about.
 REMEMBERED = 1024
@@ -66,7 +66,7 @@ class TrustedPeers:
         return any(ip in network for network in self.networks)
 
 
-def network_of(entry: t.Any) -> IPv4Network | IPv6Network:
+def network_of(entry: Any) -> IPv4Network | IPv6Network:
     """Give the network that is trusted."""
     try:
         network = ip_network(entry)
@@ -133,7 +133,7 @@ class ProxyPolicy:
         self,
         *,
         trusted: Trust | Callable[[SockAddr], bool | Decision],
-        untrusted: t.Literal["plain", "reject"] = "plain",
+        untrusted: Literal["plain", "reject"] = "plain",
         versions: Collection[int] = (1, 2),
         timeout: float | None = 5.0,
         max_size: int = 4096,
@@ -207,7 +207,7 @@ class Endpoints:
         )
 
 
-def socket_address(address: t.Any) -> SockAddr:
+def socket_address(address: Any) -> SockAddr:
     """Give an address from a header as a socket would."""
     if isinstance(address, tuple) and ":" in address[0]:
         return (*address, 0, 0)

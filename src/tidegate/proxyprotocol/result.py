@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import enum
 import socket
-import typing as t
 from abc import ABCMeta, abstractmethod
 from ipaddress import IPv4Address, IPv6Address
+from typing import Any, TypeGuard
 
 from .header import Header
 from .tlv import ProxyProtocolTLV, pack_tlvs
@@ -90,12 +90,12 @@ class ProxyResult(metaclass=ABCMeta):
         return True
 
     @property
-    def source(self) -> t.Any:
+    def source(self) -> Any:
         """The client's address."""
         return None
 
     @property
-    def dest(self) -> t.Any:
+    def dest(self) -> Any:
         """The address that the client connected to."""
         return None
 
@@ -125,7 +125,7 @@ class ProxyResult(metaclass=ABCMeta):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({', '.join(self._arguments())})"
 
-    def _key(self) -> tuple[t.Any, ...]:
+    def _key(self) -> tuple[Any, ...]:
         return (self.type, self.source, self.dest, self.protocol, self._tlv)
 
     def __eq__(self, other: object) -> bool:
@@ -187,7 +187,7 @@ class ProxyResultUnknown(ProxyResult):
         exception = [] if self._exception is None else [repr(self._exception)]
         return exception + super()._arguments()
 
-    def _key(self) -> tuple[t.Any, ...]:
+    def _key(self) -> tuple[Any, ...]:
         return (*super()._key(), self._exception)
 
 
@@ -198,8 +198,8 @@ class ProxyResultAddresses(ProxyResult):
 
     def __init__(
         self,
-        source: t.Any,
-        dest: t.Any,
+        source: Any,
+        dest: Any,
         *,
         protocol: socket.SocketKind | None = None,
         tlv: ProxyProtocolTLV = NO_TLV,
@@ -214,11 +214,11 @@ class ProxyResultAddresses(ProxyResult):
         return self._protocol
 
     @property
-    def source(self) -> t.Any:
+    def source(self) -> Any:
         return self._source
 
     @property
-    def dest(self) -> t.Any:
+    def dest(self) -> Any:
         return self._dest
 
     def _arguments(self) -> list[str]:
@@ -330,27 +330,27 @@ class ProxyResultUnix(ProxyResultAddresses):
         return self._dest
 
 
-def is_local(result: ProxyResult) -> t.TypeGuard[ProxyResultLocal]:
+def is_local(result: ProxyResult) -> TypeGuard[ProxyResultLocal]:
     """Say whether the proxy speaks for itself."""
     return result.type is ProxyResultType.LOCAL
 
 
-def is_unknown(result: ProxyResult) -> t.TypeGuard[ProxyResultUnknown]:
+def is_unknown(result: ProxyResult) -> TypeGuard[ProxyResultUnknown]:
     """Say whether the proxy doesn't say who the client is."""
     return result.type is ProxyResultType.UNKNOWN
 
 
-def is_ipv4(result: ProxyResult) -> t.TypeGuard[ProxyResultIPv4]:
+def is_ipv4(result: ProxyResult) -> TypeGuard[ProxyResultIPv4]:
     """Say whether the client came over IPv4."""
     return result.type is ProxyResultType.IPv4
 
 
-def is_ipv6(result: ProxyResult) -> t.TypeGuard[ProxyResultIPv6]:
+def is_ipv6(result: ProxyResult) -> TypeGuard[ProxyResultIPv6]:
     """Say whether the client came over IPv6."""
     return result.type is ProxyResultType.IPv6
 
 
-def is_unix(result: ProxyResult) -> t.TypeGuard[ProxyResultUnix]:
+def is_unix(result: ProxyResult) -> TypeGuard[ProxyResultUnix]:
     """Say whether the client came over a Unix socket."""
     return result.type is ProxyResultType.UNIX
 
@@ -360,8 +360,8 @@ def result_of(header: Header) -> ProxyResult:
     tlv = ProxyProtocolTLV(pack_tlvs(header.tlvs)) if header.tlvs else NO_TLV
     # It has no protocol for version 1, which knows of no other than TCP.
     protocol = SOCKET_KINDS[header.protocol] if header.version == 2 else None
-    source: t.Any = header.source
-    dest: t.Any = header.destination
+    source: Any = header.source
+    dest: Any = header.destination
     if header.command == "LOCAL":
         return ProxyResultLocal(tlv=tlv)
     if header.family == "AF_INET":

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import socket as _socket
-import typing as t
 from abc import ABCMeta, abstractmethod
 from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Any, cast
 
 from .result import ProxyResult, is_unknown
 from .typing import Cipher, PeerCert, SockAddr, TransportProtocol
@@ -47,13 +47,13 @@ class SocketInfo(metaclass=ABCMeta):
         return SocketInfoProxy(transport, result)
 
     @property
-    def socket(self) -> t.Any:
+    def socket(self) -> Any:
         """The socket of the transport."""
         return self._transport.get_extra_info("socket")
 
     @property
     @abstractmethod
-    def family(self) -> t.Any:
+    def family(self) -> Any:
         """The address family; its ``name`` is the same on every system."""
 
     @property
@@ -178,7 +178,7 @@ class SocketInfoProxy(SocketInfo):
         self._result = result
 
     @property
-    def family(self) -> t.Any:
+    def family(self) -> Any:
         return self._result.family
 
     @property
@@ -241,7 +241,7 @@ class SocketInfoLocal(SocketInfo):
         self._dnsbl = dnsbl
 
     @property
-    def family(self) -> t.Any:
+    def family(self) -> Any:
         return self.socket.family
 
     @property
@@ -258,15 +258,15 @@ class SocketInfoLocal(SocketInfo):
 
     @property
     def compression(self) -> str | None:
-        return t.cast("str | None", self._transport.get_extra_info("compression"))
+        return cast("str | None", self._transport.get_extra_info("compression"))
 
     @property
     def cipher(self) -> Cipher | None:
-        return t.cast("Cipher | None", self._transport.get_extra_info("cipher"))
+        return cast("Cipher | None", self._transport.get_extra_info("cipher"))
 
     @property
     def peercert(self) -> PeerCert | None:
-        return t.cast("PeerCert | None", self._transport.get_extra_info("peercert"))
+        return cast("PeerCert | None", self._transport.get_extra_info("peercert"))
 
     @property
     def unique_id(self) -> bytes:

@@ -7,9 +7,9 @@ import functools
 import inspect
 import os
 import socket
-import typing as t
 from collections.abc import Awaitable, Callable, Sequence
 from ssl import SSLContext
+from typing import Any, cast
 
 from ..core.checks import accepts, signature_of
 from .gate import HeaderGate
@@ -54,7 +54,7 @@ class ProxiedStreamWriter(asyncio.StreamWriter):
         """The header that came first, None if there was none."""
         return self._endpoints.header
 
-    def get_extra_info(self, name: str, default: t.Any = None) -> t.Any:
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Give what is known of the connection, the client and the proxy, by its name."""
         if name == "peername":
             return self._endpoints.remote_address
@@ -80,7 +80,7 @@ class StreamProtocol(asyncio.StreamReaderProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         writer = ProxiedStreamWriter(
-            t.cast(asyncio.Transport, transport), self, self.reader, self.loop, self.endpoints
+            cast(asyncio.Transport, transport), self, self.reader, self.loop, self.endpoints
         )
         task = self.loop.create_task(self.run(writer))
         self.server.tasks.add(task)
@@ -162,17 +162,17 @@ class HeaderServer(asyncio.AbstractServer):
 
 def with_endpoints(
     callback: Callback,
-) -> Callable[[asyncio.StreamReader, ProxiedStreamWriter, Endpoints], t.Any]:
+) -> Callable[[asyncio.StreamReader, ProxiedStreamWriter, Endpoints], Any]:
     """Give a callback of either form as one that takes endpoints."""
     signature = signature_of(callback)
     if signature is None or not accepts(signature, "reader", "writer", "endpoints"):
-        plain = t.cast(t.Any, callback)
+        plain = cast(Any, callback)
         return lambda reader, writer, endpoints: plain(reader, writer)
-    informed = t.cast(t.Any, callback)
+    informed = cast(Any, callback)
 
     def call(
         reader: asyncio.StreamReader, writer: ProxiedStreamWriter, endpoints: Endpoints
-    ) -> t.Any:
+    ) -> Any:
         header = endpoints.header
         # Where the header doesn't say who the client is, the socket does.
         known = header is not None and header.source is not None
@@ -194,7 +194,7 @@ async def start_server(
     limit: int = LIMIT,
     ssl_handshake_timeout: float | None = None,
     ssl_shutdown_timeout: float | None = None,
-    **kwargs: t.Any,
+    **kwargs: Any,
 ) -> HeaderServer:
     """Start a server whose connections come through proxies.
 
@@ -256,7 +256,7 @@ async def start_unix_server(
     path: str | os.PathLike[str] | None = None,
     *,
     policy: ProxyPolicy,
-    **kwargs: t.Any,
+    **kwargs: Any,
 ) -> HeaderServer:
     """Start a server on a Unix socket whose connections come through proxies.
 

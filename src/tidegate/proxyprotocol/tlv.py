@@ -9,9 +9,9 @@ from __future__ import annotations
 import enum
 import json
 import struct
-import typing as t
 import zlib
 from collections.abc import Hashable, Iterable, Iterator, Mapping
+from typing import Any, ClassVar
 
 from .crc32c import crc32c as crc32c_of
 from .errors import ProxyProtocolSyntaxError
@@ -124,7 +124,7 @@ class TLV(Mapping[int, bytes], Hashable):
     """
 
     # What the keys of the mapping are: the bounds of the free ranges name no type.
-    NAMES: t.ClassVar[Mapping[int, int]] = {
+    NAMES: ClassVar[Mapping[int, int]] = {
         kind: kind for kind in Type if kind < Type.PP2_TYPE_MIN_CUSTOM
     }
 
@@ -176,7 +176,7 @@ class TLV(Mapping[int, bytes], Hashable):
     def __bytes__(self) -> bytes:
         return pack_tlvs(self._pairs)
 
-    def _key(self) -> t.Any:
+    def _key(self) -> Any:
         # Like in any other mapping, the order makes no difference.
         return sorted(self._pairs)
 
@@ -414,7 +414,7 @@ class ProxyProtocolSSLTLV(TLV):
     def __bytes__(self) -> bytes:
         return struct.pack("!BL", self._client, self._verify) + super().__bytes__()
 
-    def _key(self) -> t.Any:
+    def _key(self) -> Any:
         return (self._client, self._verify, super()._key())
 
     def __bool__(self) -> bool:
@@ -509,8 +509,8 @@ class ProxyProtocolExtTLV(TLV):
         dnsbl: what a DNS blocklist says about the client.
     """
 
-    NAMES: t.ClassVar[Mapping[int, int]] = {kind: kind for kind in ExtType}
-    MAGIC_PREFIX: t.ClassVar[bytes] = b"\x88\x1by\xc1\xce\x96\x85\xb0"
+    NAMES: ClassVar[Mapping[int, int]] = {kind: kind for kind in ExtType}
+    MAGIC_PREFIX: ClassVar[bytes] = b"\x88\x1by\xc1\xce\x96\x85\xb0"
 
     def __init__(
         self,

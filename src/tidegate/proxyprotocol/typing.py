@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import typing as t
 from collections.abc import Mapping
+from typing import Any, Protocol
 
 __all__ = [
     "Address",
@@ -14,7 +14,7 @@ __all__ = [
     "TransportProtocol",
 ]
 
-SockAddr = t.Any
+SockAddr = Any
 """An address as a socket gives it: ``(host, port, ...)``, a path, or None."""
 
 Address = tuple[str, int] | str
@@ -23,11 +23,11 @@ Address = tuple[str, int] | str
 Cipher = tuple[str, str, int | None]
 """Name, protocol version and secret bits, like :meth:`ssl.SSLSocket.cipher`."""
 
-PeerCert = Mapping[str, t.Any]
+PeerCert = Mapping[str, Any]
 """A certificate, decoded like :meth:`ssl.SSLSocket.getpeercert` does."""
 
 
-class StreamReaderProtocol(t.Protocol):
+class StreamReaderProtocol(Protocol):
     """What is needed of an :class:`asyncio.StreamReader`."""
 
     async def readexactly(self, n: int) -> bytes:
@@ -39,9 +39,9 @@ class StreamReaderProtocol(t.Protocol):
         ...
 
 
-class TransportProtocol(t.Protocol):
+class TransportProtocol(Protocol):
     """What is needed of an :class:`asyncio.BaseTransport` or :class:`asyncio.StreamWriter`."""
 
-    def get_extra_info(self, name: str, default: t.Any = None) -> t.Any:
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Give what is known of the connection, by its name."""
         ...

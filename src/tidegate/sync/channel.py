@@ -56,7 +56,7 @@ class Channel(Reception):
             message = self.take()
             if message is None:
                 message = self.wait_for_message(timeout)
-            if self.reader.unread():
+            if self.frame_reader.unread():
                 stays = self.leave_rest()
         finally:
             self.handing = stays
@@ -67,7 +67,7 @@ class Channel(Reception):
 
     def leave_rest(self) -> bool:
         """See to what came behind a message that was taken; say whether something stays there."""
-        if not self.reader.has_whole():
+        if not self.frame_reader.has_whole():
             # What isn't a message has its answer now.
             self.read_ahead()
             return False
@@ -83,7 +83,7 @@ class Channel(Reception):
         The thread that a message is handed to has had no time for that yet.
         """
         if self.handing:
-            self.reader.stop()
+            self.frame_reader.stop()
             if self.life.enter(FAILING):
                 self.failure = exc
                 return
@@ -139,7 +139,7 @@ class Channel(Reception):
         The lock is held, but not while waiting. Afterwards, `out_of_time` says whether there were
         none in time.
         """
-        reader = self.reader
+        reader = self.frame_reader
         rest = reader.unread()
         if rest > HEADROOM or self.owned or self.layers is not None or reader.has_room(DIRECT):
             self.out_of_time = not self.read_once(deadline)

@@ -45,13 +45,13 @@ class Reception(Carrier):
         if self.owned:
             # Somebody who waits for the end reads.
             return self.wait_for_bell(deadline)
-        room = None if self.opening or self.layers is not None else self.reader.room(DIRECT)
+        room = None if self.opening or self.layers is not None else self.frame_reader.room(DIRECT)
         if room is not None:
             n = self.read_socket(room, 0, len(room), deadline)
             if n > 0:
                 self.activity += 1
                 try:
-                    self.reader.received_in_room(n)
+                    self.frame_reader.received_in_room(n)
                 except Exception as exc:
                     self.failed(exc)
             return n >= 0
@@ -107,7 +107,7 @@ class Reception(Carrier):
         if self.opening:
             self.opening_received(bytes(data))
         else:
-            self.reader.feed(data)
+            self.frame_reader.feed(data)
 
     def take_in_encrypted(self, data: Any) -> None:
         """Take in bytes of TLS."""
@@ -225,7 +225,7 @@ class Reception(Carrier):
                 return -1
             if self.behind:
                 self.go_on()
-            if not self.opening and self.reader.unread():
+            if not self.opening and self.frame_reader.unread():
                 self.received()
             # What comes from now on has nothing to do with what a thread has taken.
             self.handing = False

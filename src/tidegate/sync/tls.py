@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-import typing as t
+from typing import Any
 
 from ..core.tls import TLS
 
@@ -195,11 +195,11 @@ class TLSStream:
         """Give the file descriptor of the socket below; see `pending`."""
         return self.sock.fileno()
 
-    def getsockname(self) -> t.Any:
+    def getsockname(self) -> Any:
         """Give the local address of the socket below."""
         return self.sock.getsockname()
 
-    def getpeername(self) -> t.Any:
+    def getpeername(self) -> Any:
         """Give the remote address of the socket below."""
         return self.sock.getpeername()
 
@@ -209,7 +209,7 @@ class TLSStream:
         """Give the version of TLS."""
         return self.tls.object.version()
 
-    def getpeercert(self, binary_form: bool = False) -> t.Any:
+    def getpeercert(self, binary_form: bool = False) -> Any:
         """Give the certificate of the other side."""
         return self.tls.object.getpeercert(binary_form)
 

@@ -6,7 +6,8 @@ import dataclasses
 import socket
 import ssl as ssl_module
 import time
-import typing as t
+from collections.abc import Callable
+from typing import Any
 
 from ..http11 import USER_AGENT
 from ..proxy.hop import Hop, HopState, Target
@@ -34,7 +35,7 @@ def connect_through(
     port: int | None = None,
     ssl: ssl_module.SSLContext | bool | None = None,
     server_hostname: str | None = None,
-    **options: t.Any,
+    **options: Any,
 ) -> tuple[SocketLike, bytes]:
     """Connect to a WebSocket server through the proxies of a route.
 
@@ -91,7 +92,7 @@ class Tunnel:
     source_address: tuple[str, int] | None = None
     family: int = 0
     streams: bool = False
-    announce: t.Callable[[SocketLike], None] | None = None
+    announce: Callable[[SocketLike], None] | None = None
 
     sock: SocketLike | None = dataclasses.field(default=None, init=False)
     received: bytes = dataclasses.field(default=b"", init=False)
@@ -150,7 +151,7 @@ class Tunnel:
             self.sock = self.connect_tcp([info[4] for info in found])
             self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
-    def connect_tcp(self, addresses: list[t.Any]) -> socket.socket:
+    def connect_tcp(self, addresses: list[Any]) -> socket.socket:
         """Connect to the first address that can be connected to."""
         deadline = self.deadline(CONNECT_TCP)
         for place, address in enumerate(addresses):

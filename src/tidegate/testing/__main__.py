@@ -9,8 +9,8 @@ import dataclasses
 import signal
 import ssl
 import sys
-import typing as t
 from collections.abc import Callable, Sequence
+from typing import Any
 
 from .http_proxy import HTTPProxyServer
 from .proxies import Faults, ProxyServer
@@ -65,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
 def make_server(arguments: argparse.Namespace) -> ProxyServer:
     """Give the proxy that the command line asks for."""
     user, colon, password = (arguments.user or "").partition(":")
-    options: dict[str, t.Any] = {
+    options: dict[str, Any] = {
         "host": arguments.host,
         "port": arguments.port,
         "username": user or None,

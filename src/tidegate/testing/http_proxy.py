@@ -7,7 +7,7 @@ import base64
 import binascii
 import hashlib
 import secrets
-import typing as t
+from typing import Any
 
 from ..proxy.challenges import parse_challenges
 from .proxies import Finished, ProxyRequest, ProxyServer
@@ -28,7 +28,7 @@ class HTTPProxyServer(ProxyServer):
         **options: those of `ProxyServer`.
     """
 
-    def __init__(self, *, auth: str = "basic", **options: t.Any) -> None:
+    def __init__(self, *, auth: str = "basic", **options: Any) -> None:
         super().__init__(**options)
         self.auth = auth
         self.nonce = secrets.token_hex(8)

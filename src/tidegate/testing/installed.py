@@ -9,8 +9,8 @@ import os
 import shutil
 import socket
 import tempfile
-import typing as t
 from pathlib import Path
+from typing import Self
 
 __all__ = [
     "PROGRAMS",
@@ -139,7 +139,7 @@ class InstalledProxy:
         """Its URL."""
         return f"{self.program.scheme}://127.0.0.1:{self.port}"
 
-    async def __aenter__(self) -> t.Self:
+    async def __aenter__(self) -> Self:
         for attempt in range(1, MAX_ATTEMPTS + 1):
             async with contextlib.AsyncExitStack() as stack:
                 try:

@@ -8,8 +8,8 @@ import contextlib
 import dataclasses
 import ssl as ssl_module
 import threading
-import typing as t
 from collections.abc import Iterator, Mapping
+from typing import Self
 
 from ..proxy.url import Proxy
 
@@ -153,7 +153,7 @@ class ProxyServer:
         if self.tasks:
             await asyncio.wait(self.tasks)
 
-    async def __aenter__(self) -> t.Self:
+    async def __aenter__(self) -> Self:
         await self.start()
         return self
 
@@ -161,7 +161,7 @@ class ProxyServer:
         await self.close()
 
     @contextlib.contextmanager
-    def in_thread(self) -> Iterator[t.Self]:
+    def in_thread(self) -> Iterator[Self]:
         """Run it in a thread of its own, for programs that don't use asyncio."""
         running: concurrent.futures.Future[asyncio.AbstractEventLoop] = concurrent.futures.Future()
         stop: asyncio.Event

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import typing as t
+from typing import Any
 
 from .proxies import Finished, ProxyRequest, ProxyServer
 
@@ -23,7 +23,7 @@ class SOCKSProxyServer(ProxyServer):
             that only ``username`` is let in.
     """
 
-    def __init__(self, scheme: str = "socks5h", **options: t.Any) -> None:
+    def __init__(self, scheme: str = "socks5h", **options: Any) -> None:
         super().__init__(**options)
         self.socks_scheme = scheme
 

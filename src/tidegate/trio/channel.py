@@ -173,7 +173,7 @@ class Channel(Output):
         if self.sock is None or self.read_ended:
             return False
         try:
-            if self.layers is None and not self.opening and self.reader.has_room(DIRECT):
+            if self.layers is None and not self.opening and self.frame_reader.has_room(DIRECT):
                 return self.read_in_place()
             if self.fd >= 0:
                 n = receive(self.sock, self.fd, self.hub.buffer, 0, BUFFER_SIZE)
@@ -200,7 +200,7 @@ class Channel(Output):
         """Receive the rest of a large payload where it stays."""
         assert self.sock is not None
         try:
-            n = self.sock.recv_into(self.reader.room(DIRECT))
+            n = self.sock.recv_into(self.frame_reader.room(DIRECT))
         except BlockingIOError:
             return False
         if n == 0:
@@ -208,7 +208,7 @@ class Channel(Output):
             return True
         self.activity += 1
         try:
-            self.reader.received_in_room(n)
+            self.frame_reader.received_in_room(n)
         except Exception as exc:
             self.failed(exc)
         return True
@@ -220,7 +220,7 @@ class Channel(Output):
             # Whoever waits for it while another task reads.
             self.receivable()
         else:
-            self.reader.feed(data)
+            self.frame_reader.feed(data)
 
     def decrypt(self, data: Any) -> None:
         """Take in bytes that came in TLS, maybe in another TLS."""

@@ -167,7 +167,7 @@ class Receiving(Channel):
         pieces = Pieces(self, decode)
         self.takes += 1
         try:
-            if pieces.reader.unread():
+            if pieces.frame_reader.unread():
                 self.deliver()
             while not pieces.complete:
                 piece = pieces.take()

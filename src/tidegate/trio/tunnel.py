@@ -6,8 +6,8 @@ import contextlib
 import dataclasses
 import socket
 import ssl as ssl_module
-import typing as t
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import trio
 
@@ -45,7 +45,7 @@ def time_limit(seconds: float | None) -> Iterator[None]:
 
 
 async def find_route(
-    proxy: ProxyLike, uri: str, arguments: Mapping[str, t.Any], options: Mapping[str, t.Any]
+    proxy: ProxyLike, uri: str, arguments: Mapping[str, Any], options: Mapping[str, Any]
 ) -> Route:
     """Find the way to a server.
 
@@ -74,13 +74,13 @@ async def connect_on_route(
     route: Route,
     *,
     open_timeout: float | None,
-    options: Mapping[str, t.Any],
+    options: Mapping[str, Any],
     user_agent_header: str | None,
     logger: LoggerLike,
-    send_proxy_header: t.Any,
+    send_proxy_header: Any,
     ssl: ssl_module.SSLContext | bool | None,
     server_hostname: str | None,
-    **kwargs: t.Any,
+    **kwargs: Any,
 ) -> tuple[Way, Passage | None]:
     """Connect to a server on a route, or on the first of its alternatives that works.
 
@@ -110,7 +110,7 @@ async def connect_on_route(
         try:
             if attempt.passage is None:
                 with time_limit(attempt.limit):
-                    direct: dict[str, t.Any] = {"host": ws_uri.host, "port": ws_uri.port} | kwargs
+                    direct: dict[str, Any] = {"host": ws_uri.host, "port": ws_uri.port} | kwargs
                     way = await open_tcp(**direct)
                     await secure(
                         *(way, send_proxy_header, context, server_hostname),
@@ -140,7 +140,7 @@ async def connect_on_route(
 
 async def secure(
     way: Way,
-    send_proxy_header: t.Any,
+    send_proxy_header: Any,
     context: ssl_module.SSLContext | None,
     server_hostname: str | None,
     peer: str,
@@ -192,7 +192,7 @@ class Tunnel:
     proxy_server_hostname: str | None = None
     user_agent_header: str | None = USER_AGENT
     local_address: str | None = None
-    send_proxy_header: t.Any = False
+    send_proxy_header: Any = False
 
     way: Way | None = dataclasses.field(default=None, init=False)
 

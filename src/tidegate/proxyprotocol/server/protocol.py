@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-import typing as t
 import uuid
+from typing import TYPE_CHECKING, cast
 
 from ..build import build_transport_result
 from ..dnsbl import Dnsbl
@@ -20,7 +20,7 @@ from ..sock import SocketInfo
 from ..tlv import ProxyProtocolExtTLV, ProxyProtocolTLV
 from . import Address
 
-if t.TYPE_CHECKING:
+if TYPE_CHECKING:
     from ..base import ProxyProtocol
 
 __all__ = ["DownstreamProtocol", "RelayLimits", "UpstreamProtocol"]
@@ -85,7 +85,7 @@ class End(asyncio.BufferedProtocol):
         raise NotImplementedError
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = t.cast(asyncio.Transport, transport)
+        self._transport = cast(asyncio.Transport, transport)
         self.has_tls = transport.get_extra_info("ssl_object") is not None
 
     def get_buffer(self, sizehint: int) -> memoryview:
