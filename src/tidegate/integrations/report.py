@@ -24,6 +24,7 @@ MODULES = (
     "auth",
     "connection",
     "extensions.base",
+    "extensions.deflate",
     "extensions.permessage_deflate",
     "framing",
     "handshake",
