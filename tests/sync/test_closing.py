@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import selectors
 import socket
 import ssl
 import threading
@@ -11,7 +12,10 @@ import weakref
 import pytest
 
 from tidegate.exceptions import ConnectionClosed, ConnectionClosedError, ConnectionClosedOK
+from tidegate.protocol import CLIENT, Protocol
+from tidegate.sync.attendant import Attendant
 from tidegate.sync.client import connect
+from tidegate.sync.connection import Connection
 from tidegate.sync.server import broadcast
 
 from ..asyncio.connections import CLOSE, PING, PONG, TEXT
@@ -97,6 +101,22 @@ def fill(connection):
     task = Task(connection.send, bytes(50_000_000))
     until(lambda: connection.waiting)
     return task
+
+
+def test_connections_that_were_dropped_do_not_disturb_the_attendant():
+    """One may be gone when it is looked at, while a thread is busy with another."""
+    attendant = Attendant()
+    with selectors.DefaultSelector() as attendant.selector, pair() as (server, _):
+        attendant.note_busy(server.ref, server)
+        ours, theirs = socket.socketpair()
+        dropped = Connection(ours, Protocol(CLIENT))
+        reference = dropped.ref
+        del dropped
+        gc.collect()
+        assert reference() is None
+        attendant.serve(reference, theirs.fileno(), 0, -1)
+        assert list(attendant.busy) == [server.ref]
+        theirs.close()
 
 
 def test_a_peer_that_does_not_read_holds_up_close_no_longer_than_its_limit():

@@ -36,6 +36,17 @@ READ = 1
 WRITE = 2
 
 
+class Reference(weakref.ref):  # type: ignore[type-arg]
+    """A weak reference that is what it is, also when there is nothing behind it any more.
+
+    Others can't be looked for in a dictionary then, unless somebody has done that before.
+    """
+
+    __slots__ = ()
+    __eq__ = object.__eq__
+    __hash__ = object.__hash__
+
+
 class Attendant:
     """Looks after connections.
 
@@ -63,7 +74,7 @@ class Attendant:
 
     def watch(self, channel: Any) -> None:
         """Look after a connection from now on."""
-        channel.ref = weakref.ref(channel)
+        channel.ref = Reference(channel)
         with self.guard:
             if self.thread is None:
                 self.start()
