@@ -131,7 +131,7 @@ def on_threads(context: ssl.SSLContext) -> None:
         sock = listen()
         ports[name] = sock.getsockname()[1]
         servers.append(serve(echo, sock=sock, **options))
-    threads = [threading.Thread(target=server.serve_forever) for server in servers]
+    threads = [threading.Thread(target=server.serve_forever, daemon=True) for server in servers]
     for thread in threads:
         thread.start()
     started(ports)
