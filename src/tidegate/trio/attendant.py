@@ -55,6 +55,9 @@ async def attend_once(connection: Connection) -> None:
         connection.deliver()
         if connection.hold or connection.ended:
             return
+    if not reads and connection.message_event is not None:
+        # Whoever receives left reading to this task, which doesn't go on with it.
+        connection.message_event.set()
     readable = False
     connection.wake_at = min(connection.life.deadline, connection.look_at)
     with trio.CancelScope(deadline=connection.wake_at) as scope:

@@ -29,6 +29,7 @@ cdef class Channel(Output):
     cdef public object scope
     cdef public double wake_at
     cdef public bint parked
+    cdef public bint held_back
     cdef public Py_ssize_t takes
     # turns
     cdef int steps

@@ -101,6 +101,8 @@ class Channel(Output):
         self.scope: trio.CancelScope | None = None
         self.wake_at = -NEVER
         self.parked = False
+        # Whether reading was on hold when it was looked at last.
+        self.held_back = False
         self.takes = 0
         self.steps = 0
         self.steps_start = 0.0
@@ -121,6 +123,9 @@ class Channel(Output):
     def rearm(self) -> None:
         """Have the attendant wake up at the new deadline."""
 
+    def receiver_left(self) -> None:
+        """Leave reading to the attendant, at once or when nobody has received for a while."""
+
     def finished(self) -> None:
         """The connection is gone: let go of what it kept."""
 
@@ -140,8 +145,13 @@ class Channel(Output):
             return
         if life.deadline < self.wake_at:
             self.rearm()
-        if self.parked and (self.hold & TURN or (self.hold == 0 and life.state > OPEN)):
-            self.kick()
+        if self.parked:
+            if self.hold & TURN or (self.hold == 0 and life.state > OPEN):
+                self.kick()
+            elif self.hold == 0 and self.held_back:
+                # What could not be read before may be a ping, and nobody may receive again.
+                self.receiver_left()
+        self.held_back = self.hold != 0
         if self.resumed is not None and self.hold == 0:
             self.resumed.set()
 
@@ -279,6 +289,9 @@ class Channel(Output):
         self.takes += 1
         message = self.take()
         if message is None and not self.hold and self.sock is not None and self.read_socket():
+            if not self.parked:
+                # The attendant waits for more to come, and there may be a ping behind the message.
+                self.kick()
             return self.take()
         return message
 
