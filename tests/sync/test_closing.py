@@ -103,6 +103,15 @@ def fill(connection):
     return task
 
 
+@pytest.mark.parametrize("method", ["pong", "ping", "send"])
+def test_who_sends_is_told_that_nothing_can_be_sent(method):
+    with pair() as (_, client):
+        client.socket.shutdown(socket.SHUT_WR)
+        with pytest.raises(ConnectionClosedError) as raised:
+            getattr(client, method)(b"bytes")
+        assert isinstance(raised.value.__cause__, BrokenPipeError)
+
+
 def test_connections_that_were_dropped_do_not_disturb_the_attendant():
     """One may be gone when it is looked at, while a thread is busy with another."""
     attendant = Attendant()

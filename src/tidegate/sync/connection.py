@@ -233,6 +233,8 @@ class Connection(Channel, Facts):
             if given in self.pending_pings:
                 raise ConcurrencyError("already waiting for a pong with the same data")
             self.send_ping(given, answered)
+            if self.dropped:
+                self.drain_until(None)
             self.attendant.look(self)
         return event
 
@@ -251,6 +253,9 @@ class Connection(Channel, Facts):
             self.check_open()
             self.protocol.send_pong(given)
             self.flush()
+            if self.dropped:
+                # It raises when it is known why.
+                self.drain_until(None)
 
     # Closing
 
