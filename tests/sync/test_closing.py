@@ -105,11 +105,13 @@ def fill(connection):
 
 @pytest.mark.parametrize("method", ["pong", "ping", "send"])
 def test_who_sends_is_told_that_nothing_can_be_sent(method):
-    with pair() as (_, client):
+    # The peer, which notices the end, does nothing about it.
+    with raw_server(close_timeout=0.2) as (client, peer):
         client.socket.shutdown(socket.SHUT_WR)
         with pytest.raises(ConnectionClosedError) as raised:
             getattr(client, method)(b"bytes")
         assert isinstance(raised.value.__cause__, BrokenPipeError)
+        peer.close()
 
 
 def test_connections_that_were_dropped_do_not_disturb_the_attendant():
