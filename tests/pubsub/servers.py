@@ -45,7 +45,7 @@ class Server:
     """
 
     name = ""
-    library = ""
+    package = ""
     keeps = False
 
     def __init__(self, options=()):
@@ -169,7 +169,7 @@ class RedisServer(Server):
     """A Redis server, without anything on disk unless ``folder`` is given."""
 
     name = "redis-server"
-    library = "redis"
+    package = "redis"
     keeps = False
 
     def __init__(self, folder=None, options=(), config=None):
@@ -221,7 +221,7 @@ class NatsServer(Server):
     """A NATS server with JetStream, which keeps what it has in a folder of its own."""
 
     name = "nats-server"
-    library = "nats"
+    package = "nats"
     keeps = True
 
     def __init__(self, options=(), jetstream=True, scheme="nats"):

@@ -464,3 +464,25 @@ def test_programs_end_without_a_trace(ending):
         check=False,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_a_shutdown_before_the_opening_handshake_has_begun():
+    """There is a connection by then, which is told: nobody breaks off its socket."""
+    gate = threading.Event()
+    with running(serve(echo, "127.0.0.1", 0)) as server:
+        run = server.run
+
+        def run_late(sock, serve):
+            gate.wait(LONG)
+            run(sock, serve)
+
+        server.run = run_late
+        with socket.create_connection(server.socket.getsockname()) as sock:
+            until(lambda: server.all_connections)
+            closing = threading.Thread(target=server.shutdown)
+            closing.start()
+            sock.settimeout(LONG)
+            answer = sock.recv(1000)
+            gate.set()
+            closing.join()
+        assert answer.startswith(b"HTTP/1.1 503 ")

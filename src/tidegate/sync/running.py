@@ -167,6 +167,8 @@ class Server:
                 time.sleep(PAUSE)
             return
         sock.setblocking(True)
+        with self.lock:
+            self.arriving.add(sock)
         serve: Callable[[], None] | None = functools.partial(self.handler, sock, address)
         try:
             if sock.family != socket.AF_UNIX:
@@ -174,10 +176,10 @@ class Server:
             if self.admit is not None:
                 serve = self.admit(sock, address)
                 if serve is None:
+                    self.arrived(sock)
                     return
             thread = threading.Thread(target=self.run, args=(sock, serve), daemon=True)
             with self.lock:
-                self.arriving.add(sock)
                 thread.start()
                 self.handler_threads.add(thread)
         except Exception as exc:

@@ -189,6 +189,8 @@ def serve(
             if refusal is None:
                 connection.counted = (address,)
             server.all_connections.add(connection)
+            # From now on it is the connection that is told of a shutdown.
+            server.arrived(connection.socket)
         return refusal
 
     def admit(accepted: socket.socket, address: Any) -> Callable[[], None] | None:
@@ -240,7 +242,6 @@ def serve(
     def serve_connection(
         connection: ServerConnection, refusal: tuple[int, str] | None = None
     ) -> None:
-        server.arrived(connection.socket)
         try:
             connection.open(serving.opening, refusal)
             if connection.response is None or connection.response.status_code != 101:
