@@ -34,15 +34,12 @@ from .protocol import broadcast
 from .server_protocol import HeadersLikeOrCallable, HTTPResponse, WebSocketServerProtocol
 
 if TYPE_CHECKING:
-    import re
     from collections.abc import Awaitable, Callable, Generator, Sequence
     from types import TracebackType
 
     from ..extensions.base import ServerExtensionFactory
-    from ..typing import LoggerLike, Origin, PathLike, Subprotocol
-    from .server_protocol import ProcessRequest, SelectSubprotocol
-
-    Origins = Sequence[Origin | re.Pattern[str] | None]
+    from ..typing import LoggerLike, PathLike, Subprotocol
+    from .server_protocol import Origins, ProcessRequest, SelectSubprotocol
 
 __all__ = [
     "HTTPResponse",

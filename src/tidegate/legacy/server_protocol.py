@@ -22,9 +22,7 @@ from ..server import (
     negotiate_extensions,
 )
 from ..typing import StatusLike
-from .checks import (
-    adapt_handler,
-)
+from .checks import adapt_handler
 from .coated import CoatedServerConnection
 from .deprecations import warn_once
 from .exceptions import AbortHandshake

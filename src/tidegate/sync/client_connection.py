@@ -12,8 +12,6 @@ from ..protocol import CONNECTING, OPEN
 from .connection import Connection
 
 if TYPE_CHECKING:
-    import socket
-
     from ..datastructures import HeadersLike
     from ..proxy import Passage
 
@@ -31,25 +29,6 @@ class ClientConnection(Connection):
 
     protocol: ClientProtocol
     proxy: Passage | None = None
-
-    def __init__(
-        self,
-        sock: socket.socket,
-        protocol: ClientProtocol,
-        *,
-        ping_interval: float | None = 20,
-        ping_timeout: float | None = 20,
-        close_timeout: float | None = 10,
-        max_queue: int | tuple[int | None, int | None] | None = 16,
-    ) -> None:
-        super().__init__(
-            sock,
-            protocol,
-            ping_interval=ping_interval,
-            ping_timeout=ping_timeout,
-            close_timeout=close_timeout,
-            max_queue=max_queue,
-        )
 
     def handshake(
         self,
